@@ -13,6 +13,7 @@ from scipy import fft
 
 from edge_client.features.resample import resample
 from edge_client.features.spec import AudioFeatures
+from edge_client.features.window import hann
 
 Float32 = npt.NDArray[np.float32]
 
@@ -85,19 +86,10 @@ class FrontEnd:
         return features
 
 
-def hann(length: int) -> Float32:
-    """Periodic Hann window, ``[length]`` (the default of ``tf.signal.stft``).
-
-    Worked out in float32, as ``tf.signal`` does: a window rounded from float64 differs by 2e-7,
-    which a quiet mel bin beside a loud one turns into 5e-4 after the logarithm.
-    """
-    turn = np.float32(2 * np.pi) * np.arange(length, dtype=np.float32) / np.float32(length)
-    return np.float32(0.5) - np.float32(0.5) * np.cos(turn)
-
-
-def hertz_to_mel(hertz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def hertz_to_mel(hertz: npt.ArrayLike) -> Float32:
     """HTK mel scale: 1127 ln(1 + f / 700) (The HTK Book, section 5.4)."""
-    return 1127.0 * np.log1p(np.asarray(hertz, np.float64) / 700.0)
+    one = np.float32(1)
+    return np.float32(1127) * np.log(one + np.asarray(hertz, np.float32) / np.float32(700))
 
 
 def mel_filters(
@@ -105,15 +97,19 @@ def mel_filters(
 ) -> Float32:
     """Triangular filters, equally wide in mel: ``[spectrum_bins, mel_bins]``.
 
-    The bin at 0 Hz feeds no filter, as in ``tf.signal.linear_to_mel_weight_matrix``.
+    The bin at 0 Hz feeds no filter, as in ``tf.signal.linear_to_mel_weight_matrix``; float32
+    throughout, as there, for the reason given in ``window``.
     """
-    bins = hertz_to_mel(np.linspace(0.0, sample_rate / 2, spectrum_bins)[1:])[:, np.newaxis]
-    edges = np.linspace(hertz_to_mel(low_hz), hertz_to_mel(high_hz), mel_bins + 2)
+    step = np.float32(sample_rate / 2 / (spectrum_bins - 1))
+    bins = hertz_to_mel(np.arange(1, spectrum_bins, dtype=np.float32) * step)[:, np.newaxis]
+    low, high = hertz_to_mel(np.float32(low_hz)), hertz_to_mel(np.float32(high_hz))
+    width = (high - low) / np.float32(mel_bins + 1)
+    edges = low + width * np.arange(mel_bins + 2, dtype=np.float32)
     lower, center, upper = edges[:-2], edges[1:-1], edges[2:]
     rising = (bins - lower) / (center - lower)
     falling = (upper - bins) / (upper - center)
-    filters = np.maximum(0.0, np.minimum(rising, falling))
-    return np.pad(filters, ((1, 0), (0, 0))).astype(np.float32)
+    filters = np.maximum(np.float32(0), np.minimum(rising, falling))
+    return np.pad(filters, ((1, 0), (0, 0)))
 
 
 def dct_matrix(mel_bins: int, coefficients: int) -> Float32:
