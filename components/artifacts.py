@@ -1,0 +1,17 @@
+"""The kinds of artifact this pipeline passes on beside TFX's own."""
+
+from __future__ import annotations
+
+from tfx.types.artifact import Artifact
+
+
+class FeatureSpecification(Artifact):
+    """A folder with ``specification.json``: what a model takes, as a bundle's manifest says it."""
+
+    TYPE_NAME = "FeatureSpecification"
+
+
+class DataApproval(Artifact):
+    """A folder with ``report.json``: what the data gate looked at; exists only if it passed."""
+
+    TYPE_NAME = "DataApproval"
