@@ -1,0 +1,100 @@
+"""A version: one YAML with features, architecture, training, compression and budgets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.errors import InputError
+from components.settings import from_mapping
+from components.trainer.recipe import Architecture, Recipe, Training
+from edge_client.features.spec import AudioFeatures, Quantity, RecordWindow
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One bound on one metric; the comparison is strict."""
+
+    metric: str
+    bound: float
+
+
+@dataclass(frozen=True)
+class CompressionRecipe:
+    """Steps that turn a trained model into one candidate file; each names a registered function.
+
+    A step is a mapping with ``step`` and the options of that function:
+    ``{step: magnitude_pruning, sparsity: 0.6, epochs: 10}``.
+    """
+
+    name: str
+    steps: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Version:
+    """What one model must be and how it is made.
+
+    ``budgets`` maps a metric to its bound. The metrics: ``accuracy`` (percent, at least more
+    than), ``bytes``, ``features_ms``, ``inference_ms``, ``total_ms`` (medians), ``mae.<quantity>``
+    (in its unit) and ``mae_over_persistence.<quantity>`` (a ratio), all of which must stay below.
+    """
+
+    name: str
+    architecture: Architecture
+    training: Training
+    features: AudioFeatures | None = None
+    window: RecordWindow | None = None
+    compression: tuple[CompressionRecipe, ...] = ()
+    budgets: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.features is None) == (self.window is None):
+            raise InputError(
+                f"{self.name}: give either features (keyword spotting) or window (forecasting)"
+            )
+
+    @property
+    def task(self) -> str:
+        """``keyword_spotting`` or ``forecasting``."""
+        return "keyword_spotting" if self.features is not None else "forecasting"
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the Trainer needs to know."""
+        return Recipe(self.architecture, self.training)
+
+
+def to_json(setting: Any) -> str:
+    """A dataclass (or a tuple of them) as the JSON text an execution parameter carries."""
+    value = [asdict(s) for s in setting] if isinstance(setting, tuple) else asdict(setting)
+    return json.dumps(value, sort_keys=True)
+
+
+def read_version(path: str | Path) -> Version:
+    """Reads a version's YAML.
+
+    Raises:
+        InputError: the file cannot be read, is not YAML, or holds an unknown key or a value of
+            the wrong type, named with its place.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        line = f", line {place.line + 1}" if place else ""
+        raise InputError(f"{path}{line}: is not YAML") from None
+    version = from_mapping(Version, values, str(path))
+    if version.name != Path(path).stem:
+        raise InputError(f"{path}: name is {version.name!r}; it must be the name of the file")
+    return version
+
+
+__all__ = ["Budget", "CompressionRecipe", "Quantity", "Version", "read_version", "to_json"]
