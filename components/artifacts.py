@@ -15,3 +15,21 @@ class DataApproval(Artifact):
     """A folder with ``report.json``: what the data gate looked at; exists only if it passed."""
 
     TYPE_NAME = "DataApproval"
+
+
+class Candidates(Artifact):
+    """A folder with one folder a compression recipe: the candidate's file and its description."""
+
+    TYPE_NAME = "Candidates"
+
+
+class ConstraintReport(Artifact):
+    """A folder with ``report.json``: what each budget required and what was measured."""
+
+    TYPE_NAME = "ConstraintReport"
+
+
+class EdgeBundle(Artifact):
+    """A folder with ``<version>.bundle``, the one file a device fetches."""
+
+    TYPE_NAME = "EdgeBundle"
