@@ -1,0 +1,125 @@
+"""Budgets against measurements: strict comparisons, one line for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from components.errors import InputError
+
+HIGHER_IS_BETTER = ("accuracy",)
+
+
+@dataclass(frozen=True)
+class BudgetLine:
+    """One budget and what was measured for it.
+
+    ``measured`` is None where there is no number to compare (NaN, infinite), which misses.
+    """
+
+    metric: str
+    comparison: str  # ">" or "<"; a measurement equal to the bound misses
+    required: float
+    measured: float | None
+    unit: str
+
+    @property
+    def met(self) -> bool:
+        """Whether the measurement keeps the bound, strictly."""
+        return self.measured is not None and self._slack > 0
+
+    @property
+    def margin(self) -> float | None:
+        """Room left, in the metric's unit; zero or negative where the budget is missed."""
+        return None if self.measured is None else self._slack
+
+    @property
+    def relative_miss(self) -> float:
+        """Share of the bound by which it is missed: 0 where it is met, or met exactly."""
+        if self.measured is None:
+            return math.inf
+        return max(0.0, -self._slack / self.required)
+
+    @property
+    def _slack(self) -> float:
+        if self.measured is None:
+            return -math.inf
+        over = self.measured - self.required
+        return over if self.comparison == ">" else -over
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        required = f"{self.metric}: required {self.comparison} {number(self.required)}{unit}"
+        if self.margin is None:
+            return f"{required}, measured no number, missed"
+        verdict = "met" if self.met else "missed"
+        return (
+            f"{required}, measured {number(self.measured)}{unit}, "
+            f"margin {'-' if self.margin < 0 else '+'}{number(abs(self.margin))}{unit}, {verdict}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, with margin and verdict for readers without this code."""
+        return {**asdict(self), "margin": self.margin, "met": self.met}
+
+
+def number(value: float | None) -> str:
+    """A measurement as people read it: whole numbers whole, others to five digits."""
+    if value is None:
+        return "no number"
+    if float(value).is_integer() and abs(value) < 1e12:
+        return f"{int(value)}"
+    return f"{value:.5g}"
+
+
+def check_budgets(budgets: Mapping[str, Any], units: Mapping[str, str], where: str) -> None:
+    """Refuses budgets that cannot be measured or kept.
+
+    Args:
+        budgets: metric to bound.
+        units: the metrics this task has, with their units.
+        where: the version's name, for the message.
+
+    Raises:
+        InputError: no budget at all, an unknown metric, or a bound that is no positive number.
+    """
+    if not budgets:
+        raise InputError(f"{where}: budgets is empty; state at least one of {', '.join(units)}")
+    for metric, bound in budgets.items():
+        place = f"{where}: budgets.{metric}"
+        if metric not in units:
+            raise InputError(f"{place} is not measured; known metrics are {', '.join(units)}")
+        if isinstance(bound, bool) or not isinstance(bound, int | float):
+            raise InputError(f"{place} is {bound!r}; it must be a number")
+        if not (math.isfinite(bound) and bound > 0):
+            raise InputError(f"{place} is {bound}; it must be a finite number above 0")
+        if metric == "accuracy" and bound >= 100:
+            raise InputError(f"{place} is {bound}; no accuracy is above 100 %")
+
+
+def verdict(
+    budgets: Mapping[str, float],
+    measured: Mapping[str, float | None],
+    units: Mapping[str, str],
+) -> tuple[BudgetLine, ...]:
+    """One line for each budget, in the order they were stated."""
+    lines = []
+    for metric, bound in budgets.items():
+        value = measured.get(metric)
+        if value is not None and not math.isfinite(value):
+            value = None
+        comparison = ">" if metric in HIGHER_IS_BETTER else "<"
+        lines.append(BudgetLine(metric, comparison, float(bound), value, units[metric]))
+    return tuple(lines)
+
+
+def all_met(lines: Sequence[BudgetLine]) -> bool:
+    """Whether every line is met."""
+    return all(line.met for line in lines)
+
+
+def worst_miss(lines: Sequence[BudgetLine]) -> float:
+    """The largest relative miss of the lines."""
+    return max((line.relative_miss for line in lines), default=0.0)

@@ -1,0 +1,109 @@
+"""The verdicts of several versions as one table: ``python -m components.report_table FOLDER…``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from components.constraint_evaluator.budgets import BudgetLine, number
+from components.constraint_evaluator.report import Figure, Report, read_report
+from components.errors import InputError
+
+
+def verdict_table(reports: Sequence[Report]) -> Table:
+    """One row for each version: its figure on test, bytes, milliseconds, budgets, verdict."""
+    table = Table(title="Verdicts", show_lines=True)
+    for column in ("version", "recipe", "test figure [95 %]"):
+        table.add_column(column, overflow="fold")
+    for column in ("bytes", "total ms (p95)"):
+        table.add_column(column, justify="right")
+    for column in ("required", "measured", "blessed"):
+        table.add_column(column, overflow="fold")
+    for report in sorted(reports, key=lambda r: (r.task != "keyword_spotting", r.name)):
+        candidate = report.chosen_candidate
+        total = candidate.latency["total"]
+        table.add_row(
+            report.name,
+            candidate.recipe,
+            "\n".join(_figures(report)),
+            f"{candidate.bytes:,}",
+            f"{total.median_ms:.3f} ({total.p95_ms:.3f})",
+            "\n".join(_required(line) for line in report.budgets),
+            "\n".join(_measured(line) for line in report.budgets),
+            "[green]yes[/]" if report.blessed else f"[red]no[/]: {report.reason}",
+        )
+    return table
+
+
+def _figures(report: Report) -> list[str]:
+    """The test figures; an error stands with its persistence, a ratio speaks for itself."""
+    lines = []
+    for metric, figure in report.test.items():
+        kind, _, quantity = metric.partition(".")
+        if kind == "accuracy":
+            lines.append(f"{_shown(figure)} %")
+        elif kind == "mae":
+            floor = report.test[f"persistence.{quantity}"]
+            lines.append(f"{quantity} {_shown(figure)}; persistence {number(floor.value)}")
+    return lines
+
+
+def _shown(figure: Figure) -> str:
+    if figure.low is None or figure.high is None:
+        return number(figure.value)
+    return f"{number(figure.value)} [{figure.low:.4g}–{figure.high:.4g}]"
+
+
+def _required(line: BudgetLine) -> str:
+    return f"{line.metric} {line.comparison} {number(line.required)} {line.unit}".rstrip()
+
+
+def _measured(line: BudgetLine) -> str:
+    colour = "green" if line.met else "red"
+    return f"[{colour}]{number(line.measured)}[/]"
+
+
+def find_reports(places: Sequence[Path]) -> list[Report]:
+    """The reports in files or folders, searched to the bottom.
+
+    Raises ``InputError`` for a place without any, and for a file that is no report.
+    """
+    reports = []
+    for place in places:
+        paths = sorted(place.rglob("*.json")) if place.is_dir() else [place]
+        if not paths:
+            raise InputError(f"{place}: holds no report; run a pipeline first, or name its folder")
+        reports += [read_report(path) for path in paths]
+    return reports
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the table; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m components.report_table",
+        description="Prints the verdicts of the ConstraintEvaluator as one table.",
+    )
+    parser.add_argument(
+        "places",
+        metavar="FOLDER",
+        nargs="+",
+        type=Path,
+        help="a report of the ConstraintEvaluator (JSON), or a folder with such reports",
+    )
+    places = parser.parse_args(arguments).places
+    try:
+        reports = find_reports(places)
+    except InputError as error:
+        print(f"report_table: {error}", file=sys.stderr)
+        return 2
+    Console().print(verdict_table(reports))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
