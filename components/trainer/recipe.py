@@ -38,15 +38,6 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class Distillation:
-    """Learning from the probabilities of another version's model beside the labels."""
-
-    teacher: str  # name of the version
-    weight: float = 0.5  # of the teacher's term in the loss
-    temperature: float = 2.0
-
-
-@dataclass(frozen=True)
 class Training:
     """Optimisation: Adam with a linear warm-up and a cosine decay to zero."""
 
@@ -59,7 +50,7 @@ class Training:
     patience: int | None = None  # epochs without a better validation figure before it stops
     seed: int = 1
     augmentation: Augmentation = Augmentation()
-    distillation: Distillation | None = None
+    mixed_precision: bool = False  # bfloat16 arithmetic, faster where the processor has it
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,72 @@
+"""Trainer: features (and audio, for augmentation) in, a Keras model and its SavedModel out."""
+
+from __future__ import annotations
+
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.types import standard_artifacts
+from tfx.types.channel import BaseChannel, Channel
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.artifacts import DataApproval, FeatureSpecification
+from components.trainer.executor import Executor
+
+
+class TrainerSpec(ComponentSpec):
+    """See :class:`Trainer`."""
+
+    PARAMETERS = {
+        "name": ExecutionParameter(type=str),
+        "recipe": ExecutionParameter(type=str),
+        "checkpoints": ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "specification": ChannelParameter(type=FeatureSpecification),
+        "audio": ChannelParameter(type=standard_artifacts.Examples, optional=True),
+        "approval": ChannelParameter(type=DataApproval, optional=True),
+    }
+    OUTPUTS = {"model": ChannelParameter(type=standard_artifacts.Model)}
+
+
+class Trainer(BaseComponent):
+    """Trains one version's model.
+
+    The output folder holds ``Format-Serving`` (the SavedModel TensorFlow Serving reads, raw audio
+    or raw records in), ``keras/model.keras`` (for Compression) and ``recipe.json``.
+    """
+
+    SPEC_CLASS = TrainerSpec
+    EXECUTOR_SPEC = ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        name: str,
+        recipe: str,
+        checkpoints: str,
+        examples: BaseChannel,
+        specification: BaseChannel,
+        audio: BaseChannel | None = None,
+        approval: BaseChannel | None = None,
+    ) -> None:
+        """Args:
+        name: of the version, for the progress bar.
+        recipe: ``components.trainer.recipe.Recipe`` as JSON.
+        checkpoints: a folder that outlives runs; a killed training goes on from there.
+        examples: features or windows, with train and validation splits.
+        specification: what the transform says of them.
+        audio: the clips the features were computed from, for augmentation.
+        approval: of the data gate; training waits for it.
+        """
+        super().__init__(
+            spec=TrainerSpec(
+                name=name,
+                recipe=recipe,
+                checkpoints=checkpoints,
+                examples=examples,
+                specification=specification,
+                audio=audio,
+                approval=approval,
+                model=Channel(type=standard_artifacts.Model),
+            )
+        )

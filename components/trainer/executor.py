@@ -1,0 +1,105 @@
+"""Loads the Examples, trains, and writes the model in its two forms."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from filelock import FileLock
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.types import artifact_utils
+from tfx.types.artifact import Artifact
+from tfx.utils import path_utils
+
+from components.specification import AudioSpecification, Specification, read_specification
+from components.trainer.export import export_forecaster, export_keyword_model
+from components.trainer.fit import fit
+from components.trainer.recipe import Recipe
+from components.trainer.task import Task, load_task
+
+
+class Executor(BaseExecutor):
+    """See ``components.trainer.component.Trainer``."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs one training; TFX calls it."""
+        self._log_startup(input_dict, output_dict, exec_properties)
+        specification = read_specification(
+            artifact_utils.get_single_uri(input_dict["specification"])
+        )
+        audio = input_dict.get("audio")
+        task = load_task(
+            specification,
+            artifact_utils.get_single_instance(input_dict["examples"]),
+            artifact_utils.get_single_instance(audio) if audio else None,
+        )
+        recipe = Recipe.from_json(json.loads(exec_properties["recipe"]))
+        name = exec_properties["name"]
+        folder = Path(exec_properties["checkpoints"]) / f"{name}-{_key(recipe, task)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):  # two runs at once would tread on each other's files
+            model = train(task, recipe, folder, f"training {name}")
+        write_model(
+            model, recipe, specification, artifact_utils.get_single_uri(output_dict["model"])
+        )
+
+
+def train(task: Task, recipe: Recipe, checkpoints: Path, title: str) -> tf.keras.Model:
+    """A model trained by ``recipe``, from its checkpoint where there is one."""
+    training = recipe.training
+    tf.keras.utils.set_random_seed(training.seed)
+    if training.mixed_precision:
+        tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = task.build(recipe.architecture)
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    fit(
+        model,
+        task.epochs(training),
+        len(task.train.inputs),
+        task.loss(training),
+        task.figure(),
+        training,
+        checkpoints,
+        title,
+    )
+    if not training.mixed_precision:
+        return model
+    exact = task.build(recipe.architecture)
+    exact.set_weights(model.get_weights())
+    return exact
+
+
+def write_model(
+    model: tf.keras.Model, recipe: Recipe, specification: Specification, uri: str
+) -> None:
+    """Fills a Model artifact's folder."""
+    serving = path_utils.serving_model_dir(uri)
+    if isinstance(specification, AudioSpecification):
+        export_keyword_model(model, specification, serving)
+    else:
+        export_forecaster(model, specification, serving)
+    keras = Path(uri) / "keras"
+    keras.mkdir()
+    model.save(keras / "model.keras")
+    (Path(uri) / "recipe.json").write_text(json.dumps(recipe.to_json(), indent=1))
+
+
+def _key(recipe: Recipe, task: Task) -> str:
+    """Tells trainings apart: the recipe, the specification and the very numbers."""
+    digest = hashlib.sha256()
+    for part in (recipe.to_json(), task.specification.to_json()):
+        digest.update(json.dumps(part, sort_keys=True).encode())
+    for split in (task.train, task.validation):
+        digest.update(split.inputs.tobytes())
+        digest.update(split.targets.tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,84 @@
+"""Where a run takes its data from and where it leaves what it makes.
+
+The local engine of ``tfx run create`` has no runtime parameters, so they come from environment
+variables; every one has a default that works offline.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import InputError
+from components.version import Version, read_version
+
+_ROOT = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One pipeline's surroundings."""
+
+    name: str
+    data: str | None  # path, or a name components.fetch knows; None: the embedded default
+    splits: Path | None  # folder of given train/validation/test lists
+    versions: tuple[Version, ...]
+    home: Path  # state, logs, checkpoints
+    push: Path  # where EdgePusher puts bundles
+    models: Path  # where Pusher puts Big, for TensorFlow Serving
+
+    @property
+    def root(self) -> Path:
+        """Artifacts of the pipeline."""
+        return self.home / "artifacts" / self.name
+
+    @property
+    def metadata(self) -> Path:
+        """The ML Metadata database."""
+        return self.home / "metadata" / f"{self.name}.sqlite"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Outlives runs: a killed training goes on from here."""
+        return self.home / "checkpoints"
+
+
+def read_settings(name: str, data_variable: str, default_versions: str) -> Settings:
+    """Settings of pipeline ``name`` from the environment.
+
+    Args:
+        name: of the pipeline.
+        data_variable: the environment variable that names its data.
+        default_versions: comma-separated, when ``ML4IOT_VERSIONS`` is not set.
+
+    Raises:
+        InputError: a version that does not exist, or one whose file is wrong.
+    """
+    home = Path(os.environ.get("ML4IOT_HOME", _ROOT.parent / "work")).resolve()
+    splits = os.environ.get("ML4IOT_SPLITS")
+    wanted = os.environ.get("ML4IOT_VERSIONS", default_versions)
+    versions = tuple(_version(part.strip()) for part in wanted.split(",") if part.strip())
+    task = [v for v in versions if v.task == name]
+    if not task:
+        raise InputError(f"ML4IOT_VERSIONS names no version for {name}: {wanted!r}")
+    return Settings(
+        name=name,
+        data=os.environ.get(data_variable),
+        splits=Path(splits).resolve() if splits else None,
+        versions=tuple(task),
+        home=home,
+        push=Path(os.environ.get("ML4IOT_PUSH", home / "pushed")).resolve(),
+        models=Path(os.environ.get("ML4IOT_MODELS", home / "serving")).resolve(),
+    )
+
+
+def _version(wanted: str) -> Version:
+    """A version by its name, or by the path of a YAML file."""
+    if wanted.endswith((".yaml", ".yml")):
+        return read_version(wanted)
+    path = _ROOT / "versions" / f"{wanted}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        raise InputError(f"ML4IOT_VERSIONS: there is no version {wanted!r}; there are {known}")
+    return read_version(path)
