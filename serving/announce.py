@@ -1,0 +1,30 @@
+"""The one line that says what serves where, and the log that takes everything else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from serving.options import ServeOptions, UsageError
+
+
+def announcement(what: str, options: ServeOptions, url: str, log_file: Path) -> str:
+    """One line for standard output once the server answers."""
+    served = f"{url}/v1/models/{options.name}" if options.name else f"{url} ({options.config})"
+    return f"{what} serves {served} (log: {log_file})"
+
+
+def open_log(options: ServeOptions, port: int) -> Path:
+    """The log's path, its folder made and the file emptied. Raises `UsageError`."""
+    if options.log_file is not None:
+        path = options.log_file.resolve()
+    else:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        path = Path(state, "ml4iot", f"serve-{port}.log")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    except OSError as error:
+        problem = f"cannot write the log {path}: {error.strerror}; choose another with --log-file"
+        raise UsageError(problem) from error
+    return path

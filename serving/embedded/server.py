@@ -1,0 +1,78 @@
+"""Runs the embedded server in this process until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import uvicorn
+
+from serving.embedded.app import make_app
+from serving.embedded.metrics import ServerMetrics
+from serving.embedded.model_config import ModelConfig
+from serving.embedded.versions import VersionManager
+
+GRACE_S = 10
+KEEP_ALIVE_S = 75
+BACKLOG = 512
+
+log = logging.getLogger("serving")
+
+
+class NothingToServeError(RuntimeError):
+    """None of the models could be loaded."""
+
+
+def serve(
+    configs: Sequence[ModelConfig],
+    bound: socket.socket,
+    when_ready: Callable[[], None],
+    config_file: Path | None = None,
+) -> None:
+    """Loads the models, then answers on the socket `bound` until SIGTERM or SIGINT.
+
+    The socket listens only once the models are loaded, as the real server's does; then
+    `when_ready` is called. Requests in flight get 10 s to finish. Raises `NothingToServeError`
+    when no model can be loaded at the start.
+    """
+    metrics = ServerMetrics()
+    manager = VersionManager(configs, metrics, config_file)
+    try:
+        manager.start()
+        if not manager.any_available():
+            raise NothingToServeError(_why_nothing(configs, manager))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                make_app(manager, metrics),
+                http="httptools",
+                ws="none",
+                loop="uvloop",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+        # uvicorn raises a signal that stopped it once more; that must not end the process midway.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        bound.listen(BACKLOG)
+        when_ready()
+        server.run(sockets=[bound])
+    finally:
+        manager.stop()
+
+
+def _why_nothing(configs: Sequence[ModelConfig], manager: VersionManager) -> str:
+    for config in configs:
+        for version in manager.known_versions(config.name):
+            if version.error is not None:
+                return f"model {config.name!r}, version {version.number}: {version.error}"
+    folders = ", ".join(str(config.base_path) for config in configs)
+    return f"{folders}: no version folders such as 1/saved_model.pb; export or push a model there"
