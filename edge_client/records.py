@@ -141,10 +141,10 @@ def window_starts(
 
 
 @contextmanager
-def _open(source: Path | str | bytes, name: str) -> Iterator[io.TextIOBase]:
+def _open(source: Path | str | bytes, name: str) -> Iterator[Iterable[str]]:
     """The lines of a CSV, of which a zip holds just one."""
     if isinstance(source, bytes):
-        raw: io.BufferedIOBase = io.BytesIO(source)
+        raw: io.BytesIO | io.BufferedReader = io.BytesIO(source)
         size = len(source)
     else:
         path = Path(source)

@@ -1,0 +1,170 @@
+"""What a bundle says about itself, as dataclasses; ``parse`` reads them back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from edge_client.features.spec import AudioFeatures, RecordWindow, Standardisation
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class AudioInput:
+    """One clip: ``[samples]`` int16 PCM, mono, at ``sample_rate`` Hz."""
+
+    sample_rate: int
+    samples: int
+    features: AudioFeatures
+    standardisation: Standardisation  # one mean and deviation per bin
+
+
+@dataclass(frozen=True)
+class RecordInput:
+    """One window: ``[input_steps, quantities]`` float32 in physical units."""
+
+    window: RecordWindow
+    standardisation: Standardisation  # one mean and deviation per quantity
+
+
+@dataclass(frozen=True)
+class LabelOutput:
+    """``[labels]`` softmax probabilities."""
+
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ForecastOutput:
+    """``[steps, quantities]`` in physical units, the first step right after the window."""
+
+    quantities: tuple[str, ...]
+    steps: int
+
+
+@dataclass(frozen=True)
+class TensorQuantization:
+    """``real = (stored - zero_point) * scale`` of an int8 or uint8 tensor."""
+
+    dtype: str
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How the model's own tensors are stored; None for float32."""
+
+    input: TensorQuantization | None
+    output: TensorQuantization | None
+
+
+@dataclass(frozen=True)
+class Deferral:
+    """When to ask the big model: the margin of the scores at ``temperature`` is below."""
+
+    threshold: float
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One budget and what was measured: ``measured <comparison> required`` holds strictly."""
+
+    metric: str
+    comparison: Literal["<", ">"]
+    required: float
+    measured: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The model as it lies in the bundle, and as it is once unpacked."""
+
+    file: str
+    compression: Literal["none", "zlib"]
+    bytes: int
+    sha256: str
+    raw_bytes: int
+    raw_sha256: str
+
+
+@dataclass(frozen=True)
+class Golden:
+    """An input (bytes of int16 PCM or float32 records) and what the model made of it."""
+
+    input: bytes
+    output: tuple[float, ...]  # flat: probabilities, or steps x quantities
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The pipeline run that made the bundle."""
+
+    pipeline: str
+    run_id: str
+    recipe: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything a device needs to know about one model."""
+
+    name: str
+    version: str
+    task: str
+    input: AudioInput | RecordInput
+    output: LabelOutput | ForecastOutput
+    quantization: Quantization
+    deferral: Deferral | None
+    budgets: tuple[Budget, ...]
+    model: ModelFile
+    golden: tuple[Golden, ...]
+    created_by: Origin
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as JSON-able values; ``parse_manifest`` reads their text back."""
+        if isinstance(self.input, AudioInput):
+            taken: dict[str, Any] = {
+                "kind": "audio",
+                "sample_rate": self.input.sample_rate,
+                "samples": self.input.samples,
+                "features": self.input.features.to_json(),
+            }
+        else:
+            taken = {"kind": "records", "window": self.input.window.to_json()}
+        taken["standardisation"] = self.input.standardisation.to_json()
+        if isinstance(self.output, LabelOutput):
+            given: dict[str, Any] = {"kind": "labels", "labels": list(self.output.labels)}
+        else:
+            given = {
+                "kind": "forecast",
+                "quantities": list(self.output.quantities),
+                "steps": self.output.steps,
+            }
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "version": self.version,
+            "task": self.task,
+            "input": taken,
+            "output": given,
+            "quantization": asdict(self.quantization),
+            "deferral": asdict(self.deferral) if self.deferral else None,
+            "budgets": [asdict(budget) for budget in self.budgets],
+            "model": asdict(self.model),
+            "golden": [
+                {"input": base64.b64encode(g.input).decode(), "output": list(g.output)}
+                for g in self.golden
+            ],
+            "created_by": asdict(self.created_by),
+        }
+
+    def serialise(self) -> bytes:
+        """UTF-8 JSON, the same bytes for the same manifest."""
+        text = json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        return text.encode() + b"\n"

@@ -1,0 +1,247 @@
+"""Reads a manifest that may come from anywhere, and refuses what it does not understand."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import Any, Literal
+
+import numpy as np
+
+from edge_client.bundle.errors import (
+    BundleFormatError,
+    BundleManifestError,
+    BundleTooLargeError,
+)
+from edge_client.bundle.fields import FieldError, Fields
+from edge_client.bundle.manifest import (
+    FORMAT,
+    AudioInput,
+    Budget,
+    Deferral,
+    ForecastOutput,
+    Golden,
+    LabelOutput,
+    Manifest,
+    ModelFile,
+    Origin,
+    Quantization,
+    RecordInput,
+    TensorQuantization,
+)
+from edge_client.features.spec import AudioFeatures, RecordWindow, SpecError, Standardisation
+
+TASKS = ("keyword_spotting", "forecasting")
+MODEL_FILES = {"none": "model.tflite", "zlib": "model.tflite.zlib"}
+MAX_MODEL_BYTES = 16 * 2**20
+MAX_MANIFEST_BYTES = 4 * 2**20
+MAX_LABELS = 1000
+MAX_GOLDEN = 16
+MAX_BUDGETS = 100
+MAX_SAMPLES = 16 * 48_000  # of one clip
+MAX_FRAME = 16_384  # samples of one frame
+MAX_BINS = 512  # of the mel filters
+MAX_FEATURES = 2**20  # numbers in the features of one clip, or in one window
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def parse_manifest(data: bytes, name: str) -> Manifest:
+    """Reads ``manifest.json``.
+
+    Args:
+        data: the file's bytes.
+        name: what error messages call the bundle.
+
+    Raises:
+        BundleFormatError: of a format this client does not know.
+        BundleManifestError: a field unknown, missing, of the wrong type or impossible.
+        BundleTooLargeError: larger than 4 MiB.
+    """
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise BundleTooLargeError(f"{name}: its manifest is larger than {MAX_MANIFEST_BYTES} bytes")
+    try:
+        values = json.loads(data, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BundleManifestError(f"{name}: its manifest is no JSON ({error})") from None
+    version = values.get("format") if isinstance(values, dict) else None
+    if isinstance(version, int) and version != FORMAT:
+        raise BundleFormatError(
+            f"{name}: bundle format {version}; this client reads format {FORMAT}: "
+            + ("update ml4iot-edge" if version > FORMAT else "push the model again")
+        )
+    try:
+        with Fields(values, "manifest") as fields:
+            fields.whole("format", FORMAT, FORMAT)
+            return _manifest(fields)
+    except (FieldError, SpecError, OverflowError) as error:  # numbers of hundreds of digits
+        raise BundleManifestError(f"{name}: {error}") from None
+
+
+def _manifest(fields: Fields) -> Manifest:
+    task = fields.choice("task", TASKS)
+    with fields.mapping("input") as part:
+        taken = _audio_input(part) if task == "keyword_spotting" else _record_input(part)
+    with fields.mapping("output") as part:
+        given = _label_output(part) if task == "keyword_spotting" else _forecast_output(part)
+    with fields.mapping("quantization") as part:
+        quantization = Quantization(_tensor(part, "input"), _tensor(part, "output"))
+    if isinstance(taken, RecordInput) and isinstance(given, ForecastOutput):
+        promised = tuple(q.name for q in taken.window.quantities), taken.window.output_steps
+        if promised != (given.quantities, given.steps):
+            raise FieldError("output: other quantities or steps than input.window names")
+    return Manifest(
+        name=fields.text("name", _NAME),
+        version=fields.text("version", _NAME),
+        task=task,
+        input=taken,
+        output=given,
+        quantization=quantization,
+        deferral=_deferral(fields),
+        budgets=tuple(map(_budget, fields.mappings("budgets", MAX_BUDGETS))),
+        model=_model_file(fields),
+        golden=tuple(_golden(g, taken, given) for g in fields.mappings("golden", MAX_GOLDEN)),
+        created_by=_origin(fields),
+    )
+
+
+def _audio_input(part: Fields) -> AudioInput:
+    part.choice("kind", ("audio",))
+    rate = part.whole("sample_rate", 1000, 384_000)
+    samples = part.whole("samples", 1, MAX_SAMPLES)
+    features = AudioFeatures.from_json(part.plain("features"))
+    # Bounds before anything is computed: matrices and memory grow with each of these.
+    frames, bins = features.shape
+    if (
+        features.samples > MAX_SAMPLES
+        or features.frame_length > MAX_FRAME
+        or features.mel_bins > MAX_BINS
+        or frames * bins > MAX_FEATURES
+    ):
+        raise FieldError(f"{part.where}.features: too large for a device")
+    if features.samples != round(samples * features.sample_rate / rate):
+        raise FieldError(f"{part.where}.samples: {samples} at {rate} Hz are not the features' clip")
+    return AudioInput(rate, samples, features, _standardisation(part, bins))
+
+
+def _record_input(part: Fields) -> RecordInput:
+    part.choice("kind", ("records",))
+    window = RecordWindow.from_json(part.plain("window"))
+    longest = max(window.input_steps, window.output_steps)
+    if longest * len(window.quantities) > MAX_FEATURES:
+        raise FieldError(f"{part.where}.window: too large for a device")
+    for quantity in window.quantities:
+        if not all(isinstance(t, str) for t in (quantity.name, quantity.column, quantity.unit)):
+            raise FieldError(f"{part.where}.window.quantities: name, column and unit are strings")
+    return RecordInput(window, _standardisation(part, len(window.quantities)))
+
+
+def _standardisation(part: Fields, width: int) -> Standardisation:
+    standardisation = Standardisation.from_json(part.plain("standardisation"))
+    if len(standardisation.mean) != width:
+        raise FieldError(
+            f"{part.where}.standardisation: {len(standardisation.mean)} values where {width} "
+            "are wanted"
+        )
+    return standardisation
+
+
+def _label_output(part: Fields) -> LabelOutput:
+    part.choice("kind", ("labels",))
+    return LabelOutput(part.texts("labels", 2, MAX_LABELS))
+
+
+def _forecast_output(part: Fields) -> ForecastOutput:
+    part.choice("kind", ("forecast",))
+    return ForecastOutput(
+        part.texts("quantities", 1, MAX_LABELS), part.whole("steps", 1, MAX_FEATURES)
+    )
+
+
+def _tensor(part: Fields, name: str) -> TensorQuantization | None:
+    if part.absent(name):
+        return None
+    with part.mapping(name) as tensor:
+        return TensorQuantization(
+            dtype=tensor.choice("dtype", ("int8", "uint8")),
+            scale=tensor.number("scale", above=0),
+            zero_point=tensor.whole("zero_point", -128, 255),
+        )
+
+
+def _deferral(fields: Fields) -> Deferral | None:
+    if fields.absent("deferral"):
+        return None
+    with fields.mapping("deferral") as part:
+        return Deferral(part.number("threshold"), part.number("temperature", above=0))
+
+
+def _budget(part: Fields) -> Budget:
+    with part:
+        return Budget(
+            metric=part.text("metric"),
+            comparison="<" if part.choice("comparison", ("<", ">")) == "<" else ">",
+            required=part.number("required"),
+            measured=part.number("measured"),
+            unit=part.text("unit"),
+        )
+
+
+def _model_file(fields: Fields) -> ModelFile:
+    with fields.mapping("model") as part:
+        packed = part.choice("compression", tuple(MODEL_FILES)) == "zlib"
+        compression: Literal["none", "zlib"] = "zlib" if packed else "none"
+        return ModelFile(
+            file=part.choice("file", (MODEL_FILES[compression],)),
+            compression=compression,
+            bytes=part.whole("bytes", 1, MAX_MODEL_BYTES),
+            sha256=part.text("sha256", _SHA256),
+            raw_bytes=part.whole("raw_bytes", 1, MAX_MODEL_BYTES),
+            raw_sha256=part.text("raw_sha256", _SHA256),
+        )
+
+
+def _golden(
+    part: Fields, taken: AudioInput | RecordInput, given: LabelOutput | ForecastOutput
+) -> Golden:
+    with part:
+        try:
+            raw = base64.b64decode(part.text("input", longest=MAX_MANIFEST_BYTES), validate=True)
+        except binascii.Error:
+            raise FieldError(f"{part.where}.input: no base64") from None
+        output = part.numbers("output")
+        if isinstance(taken, AudioInput):
+            size = 2 * taken.samples
+        else:
+            size = 4 * taken.window.input_steps * len(taken.window.quantities)
+            if len(raw) == size and not np.isfinite(np.frombuffer(raw, "<f4")).all():
+                raise FieldError(f"{part.where}.input: a value is missing in it")
+        if isinstance(given, LabelOutput):
+            count = len(given.labels)
+        else:
+            count = given.steps * len(given.quantities)
+        if len(raw) != size or len(output) != count:
+            raise FieldError(
+                f"{part.where}: {len(raw)} bytes in and {len(output)} numbers out where "
+                f"{size} and {count} are wanted"
+            )
+        return Golden(raw, output)
+
+
+def _origin(fields: Fields) -> Origin:
+    with fields.mapping("created_by") as part:
+        return Origin(part.text("pipeline"), part.text("run_id"), part.text("recipe"))
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a field stands in it twice")
+    return values
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")

@@ -1,0 +1,128 @@
+"""One TFLite model on one thread, with standardisation and quantisation fused into one step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_client.bundle.manifest import Quantization, TensorQuantization
+from edge_client.errors import EdgeError
+from edge_client.features.spec import Standardisation
+
+Float32 = npt.NDArray[np.float32]
+
+
+class ModelError(EdgeError):
+    """A model that does not run here, or is not what its manifest says."""
+
+
+class Interpreter:
+    """Runs a TFLite model with one input and one output, float32 outside whatever it is inside.
+
+    Not safe for use by several threads at once.
+    """
+
+    def __init__(self, model: bytes, standardisation: Standardisation, name: str = "model") -> None:
+        """Loads the model.
+
+        Args:
+            model: the TFLite file.
+            standardisation: of the last axis of the input; it becomes part of quantisation.
+            name: what error messages call the model.
+
+        Raises:
+            ModelError: LiteRT cannot run it, or it has other tensors than one in, one out.
+        """
+        try:
+            self._lite = _litert()(model_content=model, num_threads=1)
+            self._lite.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{name}: LiteRT cannot load it ({_one_line(error)})") from None
+        inputs, outputs = self._lite.get_input_details(), self._lite.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelError(
+                f"{name}: {len(inputs)} inputs and {len(outputs)} outputs; one of each is wanted"
+            )
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        self.quantization = Quantization(_stored(inputs[0], name), _stored(outputs[0], name))
+        self.input_size = int(np.prod(inputs[0]["shape"]))
+        self.output_size = int(np.prod(outputs[0]["shape"]))
+        width = len(standardisation.mean)
+        if self.input_size % width:
+            raise ModelError(f"{name}: an input of {self.input_size} values, not rows of {width}")
+        self._fuse(standardisation)
+        # What is stored goes through these buffers; nothing but LiteRT allocates per call.
+        self._real = np.empty((self.input_size // width, width), np.float32)
+        self._stored = np.empty(inputs[0]["shape"], inputs[0]["dtype"])
+        self._stored_rows = self._stored.reshape(self._real.shape)
+        self._answer = np.empty(self.output_size, np.float32)
+
+    def __call__(self, rows: Float32) -> Float32:
+        """Runs the model once.
+
+        Args:
+            rows: the input, not standardised, of any shape with as many values in the same order.
+
+        Returns:
+            The output, flat float32.  The array is the same for every call: copy what you keep.
+        """
+        real, quantised = self._real, self.quantization.input
+        np.multiply(rows.reshape(real.shape), self._slope, out=real)
+        np.add(real, self._offset, out=real)
+        if quantised is not None:
+            np.rint(real, out=real)
+            np.clip(real, self._lowest, self._highest, out=real)
+        np.copyto(self._stored_rows, real, casting="unsafe")
+        self._lite.set_tensor(self._input, self._stored)
+        self._lite.invoke()
+        answer = self._answer
+        np.copyto(answer, self._lite.get_tensor(self._output).reshape(-1), casting="unsafe")
+        stored = self.quantization.output
+        if stored is not None:
+            answer -= np.float32(stored.zero_point)
+            answer *= np.float32(stored.scale)
+        return answer
+
+    def _fuse(self, standardisation: Standardisation) -> None:
+        """(x - mean) / std, then / scale + zero point, as one multiplication and one addition."""
+        mean, std = np.asarray(standardisation.mean), np.asarray(standardisation.std)
+        stored = self.quantization.input
+        scale, zero = (1.0, 0) if stored is None else (stored.scale, stored.zero_point)
+        if stored is not None:
+            limits = np.iinfo(stored.dtype)
+            self._lowest, self._highest = limits.min, limits.max
+        self._slope = (1 / (std * scale)).astype(np.float32)
+        self._offset = (zero - mean / (std * scale)).astype(np.float32)
+
+
+def _litert() -> Any:
+    """The interpreter class of whichever LiteRT is installed."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter as lite
+    except ImportError:
+        try:
+            # LiteRT has no wheels for 32-bit Pi OS; its predecessor, of the same API, does.
+            from tflite_runtime.interpreter import Interpreter as lite
+        except ImportError:
+            raise ModelError(
+                "LiteRT is not installed; pip install ai-edge-litert "
+                "(tflite-runtime on a 32-bit system)"
+            ) from None
+    return lite
+
+
+def _stored(tensor: dict[str, Any], name: str) -> TensorQuantization | None:
+    """How a tensor is stored; None for float32."""
+    dtype = np.dtype(tensor["dtype"])
+    if dtype == np.float32:
+        return None
+    scale, zero_point = tensor["quantization"]
+    if dtype not in (np.int8, np.uint8) or not scale > 0:
+        raise ModelError(f"{name}: a tensor of {dtype}; float32, int8 or uint8 is wanted")
+    return TensorQuantization(dtype.name, float(scale), int(zero_point))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
