@@ -1,0 +1,1 @@
+"""Compression: recipes of small steps from a trained model to candidate files."""

@@ -1,0 +1,80 @@
+"""Loads the model and its data, and writes a candidate for each recipe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.types import artifact_utils
+from tfx.types.artifact import Artifact
+
+from components.compression.compress import Compressor
+from components.compression.steps import check
+from components.errors import InputError
+from components.progress import progress
+from components.settings import from_mapping
+from components.specification import read_specification
+from components.trainer.recipe import Recipe
+from components.trainer.task import load_task
+from components.version import CompressionRecipe
+
+
+class Executor(BaseExecutor):
+    """See ``components.compression.component.Compression``."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the recipes; TFX calls it."""
+        self._log_startup(input_dict, output_dict, exec_properties)
+        recipes = read_recipes(exec_properties["recipes"])
+        audio = input_dict.get("audio")
+        task = load_task(
+            read_specification(artifact_utils.get_single_uri(input_dict["specification"])),
+            artifact_utils.get_single_instance(input_dict["examples"]),
+            artifact_utils.get_single_instance(audio) if audio else None,
+        )
+        model, trained = read_model(Path(artifact_utils.get_single_uri(input_dict["model"])))
+        folder = Path(artifact_utils.get_single_uri(output_dict["candidates"]))
+        compressor = Compressor(model, task, trained.training)
+        with progress("compressing", len(recipes)) as bar:
+            for recipe in recipes:
+                candidate = compressor(recipe)
+                candidate.write(folder / recipe.name)
+                bar.advance(f"{recipe.name}: {len(candidate.data):,} bytes")
+
+
+def read_model(folder: Path) -> tuple[tf.keras.Model, Recipe]:
+    """The Keras model and the recipe in a Trainer's output folder.
+
+    Raises:
+        InputError: the folder is not one, named with what is missing in it.
+    """
+    recipe, model = folder / "recipe.json", folder / "keras" / "model.keras"
+    try:
+        trained = Recipe.from_json(json.loads(recipe.read_text()))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{recipe}: not a trained model's recipe ({error})") from None
+    try:
+        return tf.keras.models.load_model(model, compile=False), trained
+    except (OSError, ValueError) as error:
+        raise InputError(f"{model}: not a Keras model ({error})") from None
+
+
+def read_recipes(text: str) -> tuple[CompressionRecipe, ...]:
+    """The recipes in an execution parameter, checked; raises ``InputError``."""
+    values = json.loads(text)
+    if not isinstance(values, list):
+        raise InputError("compression: must be a list of recipes")
+    recipes = tuple(
+        from_mapping(CompressionRecipe, value, f"compression[{i}]")
+        for i, value in enumerate(values)
+    )
+    check(recipes)
+    return recipes
