@@ -1,0 +1,32 @@
+"""What all tests share: a quiet TensorFlow without a GPU, and the folder of real data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Read once, when TensorFlow is first imported, so set before any test module is collected:
+# Keras 2 for tfmot and TFX; no GPU, as figures and tests are stated for the CPU.
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data: `ML4IOT_DATA`, or `../shared/data` beside the checkout."""
+    named = os.environ.get("ML4IOT_DATA")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is not a folder (name one in ML4IOT_DATA)")
+    return folder
