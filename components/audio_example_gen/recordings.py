@@ -130,7 +130,7 @@ def _recordings(where: Path, names: Iterable[str]) -> list[Recording]:
         raise InputError(f"{where}: holds no <word>/*.wav; name the zip or folder that does")
     if len(words) == 1:
         raise InputError(
-            f"{where}: all recordings are of one word, {min(words)!r}; a classifier wants two or more"
+            f"{where}: all recordings are of one word, {min(words)!r}; a classifier wants several"
         )
     return [found[path] for path in sorted(found)]
 
