@@ -1,1 +1,1 @@
-"""ConstraintEvaluator: measures the candidates of one version and blesses what keeps its budgets."""
+"""ConstraintEvaluator: measures a version's candidates and blesses one that keeps its budgets."""

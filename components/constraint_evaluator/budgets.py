@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from components.errors import InputError
+from edge_client.features.spec import Quantity
 
 HIGHER_IS_BETTER = ("accuracy",)
+_COSTS = {"bytes": "B", "features_ms": "ms", "inference_ms": "ms", "total_ms": "ms"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,21 @@ def number(value: float | None) -> str:
     if float(value).is_integer() and abs(value) < 1e12:
         return f"{int(value)}"
     return f"{value:.5g}"
+
+
+def metric_units(quantities: Sequence[Quantity] = ()) -> dict[str, str]:
+    """The metrics a budget can bound, with their units.
+
+    Args:
+        quantities: of a forecaster; keyword spotting has none.
+    """
+    if not quantities:
+        return {"accuracy": "%", **_COSTS}
+    return {
+        **{f"mae.{quantity.name}": quantity.unit for quantity in quantities},
+        **{f"mae_over_persistence.{quantity.name}": "x persistence" for quantity in quantities},
+        **_COSTS,
+    }
 
 
 def check_budgets(budgets: Mapping[str, Any], units: Mapping[str, str], where: str) -> None:

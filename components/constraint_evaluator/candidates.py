@@ -63,6 +63,8 @@ def _read(path: Path) -> Candidate:
             f"{path}: file {described.file!r} with compression {described.compression!r}; "
             f"known are {', '.join(f'{file!r} ({how})' for how, file in MODEL_FILES.items())}"
         )
+    if described.recipe != path.parent.name:
+        raise InputError(f"{path}: recipe is {described.recipe!r}; it must be the folder's name")
     model_path = path.parent / described.file
     try:
         packed = model_path.read_bytes()

@@ -34,10 +34,12 @@ class EdgePusher(BaseComponent):
     EXECUTOR_SPEC = ExecutorClassSpec(Executor)
 
     def __init__(self, bundle: BaseChannel, blessing: BaseChannel, destination: str) -> None:
-        """Args:
-        bundle: of the ConstraintEvaluator.
-        blessing: of the same ConstraintEvaluator; it must be for this very bundle.
-        destination: the folder; made where it is missing.
+        """Wires the component.
+
+        Args:
+            bundle: of the ConstraintEvaluator.
+            blessing: of the same ConstraintEvaluator; it must be for this very bundle.
+            destination: the folder; made where it is missing.
         """
         super().__init__(
             spec=EdgePusherSpec(

@@ -41,9 +41,7 @@ UNITS = {"accuracy": "%", "bytes": "B", "total_ms": "ms", "mae.T": "Cel"}
         ("mae.T", 0.5, -math.inf, False),
     ],
 )
-def test_verdict_is_strict(
-    metric: str, required: float, measured: float | None, met: bool
-) -> None:
+def test_verdict_is_strict(metric: str, required: float, measured: float | None, met: bool) -> None:
     (line,) = verdict({metric: required}, {metric: measured}, UNITS)
     assert line.met is met
     assert str(line).endswith(", met" if met else ", missed")
@@ -58,9 +56,7 @@ def test_missing_measurement_misses() -> None:
 
 
 def test_lines_read_well_and_keep_the_stated_order() -> None:
-    lines = verdict(
-        {"bytes": 25000, "accuracy": 90}, {"accuracy": 95.75, "bytes": 26000}, UNITS
-    )
+    lines = verdict({"bytes": 25000, "accuracy": 90}, {"accuracy": 95.75, "bytes": 26000}, UNITS)
     assert [str(line) for line in lines] == [
         "bytes: required < 25000 B, measured 26000 B, margin -1000 B, missed",
         "accuracy: required > 90 %, measured 95.75 %, margin +5.75 %, met",
