@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from edge_client.errors import EdgeError
 from edge_client.features.resample import resample
+from edge_client.files import check_size, read_input
 
 Int16 = npt.NDArray[np.int16]
 Float32 = npt.NDArray[np.float32]
@@ -44,10 +45,12 @@ def read_wav(source: Path | str | bytes, name: str | None = None) -> tuple[Int16
     Raises:
         WavError: not a WAV, truncated, empty, not 16-bit PCM, or absurdly large.
     """
-    data = source if isinstance(source, bytes) else _read(Path(source), name or str(source))
     name = name or ("recording" if isinstance(source, bytes) else str(source))
-    if len(data) > MAX_WAV_BYTES:
-        raise WavError(f"{name}: larger than {MAX_WAV_BYTES // 2**20} MiB; cut it into parts")
+    if isinstance(source, bytes):
+        data = source
+        check_size(len(data), MAX_WAV_BYTES, name, WavError)
+    else:
+        data = read_input(Path(source), MAX_WAV_BYTES, name, WavError)
     if len(data) < 12 or data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         what = "empty file" if not data else "not a WAV file"
         raise WavError(f"{name}: {what}; 16-bit PCM WAV is wanted")
@@ -119,18 +122,6 @@ def to_float(audio: Int16 | Float32) -> Float32:
 def to_pcm(audio: Float32) -> Int16:
     """float32 to the nearest int16, saturating: the inverse of :func:`to_float`."""
     return np.clip(np.rint(audio * np.float32(2**15)), -(2**15), 2**15 - 1).astype(np.int16)
-
-
-def _read(path: Path, name: str) -> bytes:
-    if not path.exists():
-        raise WavError(f"{name}: no such file")
-    if not path.is_file():
-        raise WavError(f"{name}: not a file")
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_WAV_BYTES + 1)
-    except OSError as error:
-        raise WavError(f"{name}: cannot be read: {error.strerror}") from None
 
 
 def _layout(fmt: bytes, name: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import zipfile
 import zlib
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from edge_client.errors import EdgeError
 from edge_client.features.spec import Quantity, RecordWindow
+from edge_client.files import check_size, open_input
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -143,23 +145,16 @@ def window_starts(
 @contextmanager
 def _open(source: Path | str | bytes, name: str) -> Iterator[Iterable[str]]:
     """The lines of a CSV, of which a zip holds just one."""
+    raw: io.BytesIO | io.BufferedReader
     if isinstance(source, bytes):
-        raw: io.BytesIO | io.BufferedReader = io.BytesIO(source)
-        size = len(source)
+        raw = io.BytesIO(source)
     else:
-        path = Path(source)
-        if not path.exists():
-            raise RecordsError(f"{name}: no such file")
-        if not path.is_file():
-            raise RecordsError(f"{name}: not a file")
-        raw = path.open("rb")
-        size = path.stat().st_size
+        raw = open_input(Path(source), name, RecordsError)
     with raw:
         if raw.read(4) == b"PK\x03\x04":
             with zipfile.ZipFile(raw) as archive:
                 member = _only_csv(archive, name)
-                size = member.file_size
-                _check_size(size, name)
+                check_size(member.file_size, MAX_CSV_BYTES, name, RecordsError)
                 try:
                     content = archive.open(member)
                 except (NotImplementedError, RuntimeError) as error:
@@ -167,15 +162,10 @@ def _open(source: Path | str | bytes, name: str) -> Iterator[Iterable[str]]:
                 with content, io.TextIOWrapper(content, "utf-8-sig", "replace", "") as text:
                     yield text
         else:
-            _check_size(size, name)
+            check_size(raw.seek(0, os.SEEK_END), MAX_CSV_BYTES, name, RecordsError)
             raw.seek(0)
             with io.TextIOWrapper(raw, "utf-8-sig", "replace", "") as text:
                 yield text
-
-
-def _check_size(size: int, name: str) -> None:
-    if size > MAX_CSV_BYTES:
-        raise RecordsError(f"{name}: larger than {MAX_CSV_BYTES // 2**20} MiB; cut it into parts")
 
 
 def _only_csv(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:

@@ -52,10 +52,18 @@ class Fields:
         """Whether the field says null."""
         return self.plain(name) is None
 
-    def text(self, name: str, pattern: re.Pattern[str] | None = None, longest: int = 200) -> str:
-        """A string of at most ``longest`` printable characters, all of it of the pattern."""
-        value = self.plain(name)
-        return self._text(value, name, pattern, longest)
+    def text(
+        self,
+        name: str,
+        pattern: re.Pattern[str] | None = None,
+        shortest: int = 1,
+        longest: int = 200,
+    ) -> str:
+        """A string of so many printable characters, all of it of the pattern."""
+        value = self._text(self.plain(name), name, shortest, longest)
+        if pattern is not None and not pattern.fullmatch(value):
+            raise self._wrong(name, value, f"a string like {pattern.pattern}")
+        return value
 
     def choice(self, name: str, choices: Sequence[str]) -> str:
         """One of a few strings."""
@@ -82,7 +90,7 @@ class Fields:
     def texts(self, name: str, least: int, most: int) -> tuple[str, ...]:
         """A list of different, non-empty strings."""
         values = self._list(name, least, most)
-        texts = tuple(self._text(value, name, None, 200) for value in values)
+        texts = tuple(self._text(value, name) for value in values)
         if len(set(texts)) != len(texts):
             raise FieldError(f"{self.where}.{name}: the same entry twice")
         return texts
@@ -106,11 +114,15 @@ class Fields:
             )
         return value
 
-    def _text(self, value: Any, name: str, pattern: re.Pattern[str] | None, longest: int) -> str:
-        if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isprintable():
-            raise self._wrong(name, value, f"a string of 1 to {longest} printable characters")
-        if pattern is not None and not pattern.fullmatch(value):
-            raise self._wrong(name, value, f"a string like {pattern.pattern}")
+    def _text(self, value: Any, name: str, shortest: int = 1, longest: int = 200) -> str:
+        if (
+            not isinstance(value, str)
+            or not shortest <= len(value) <= longest
+            or not value.isprintable()
+        ):
+            raise self._wrong(
+                name, value, f"a string of {shortest} to {longest} printable characters"
+            )
         return value
 
     def _number(self, value: Any, name: str, above: float) -> float:

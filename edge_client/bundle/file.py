@@ -24,16 +24,11 @@ from edge_client.bundle.errors import (
     BundleMembersError,
     BundleTooLargeError,
 )
-from edge_client.bundle.manifest import Manifest, ModelFile
-from edge_client.bundle.parse import (
-    MAX_MANIFEST_BYTES,
-    MAX_MODEL_BYTES,
-    MODEL_FILES,
-    parse_manifest,
-)
+from edge_client.bundle.manifest import MAX_MODEL_BYTES, MODEL_FILES, Manifest, ModelFile
+from edge_client.bundle.parse import MAX_MANIFEST_BYTES, parse_manifestfrom edge_client.files import check_size, read_input
 
 MANIFEST_FILE = "manifest.json"
-MAX_BUNDLE_BYTES = MAX_MANIFEST_BYTES + MAX_MODEL_BYTES + 4096
+MAX_BUNDLE_BYTES = MAX_MANIFEST_BYTES + MAX_MODEL_BYTES + 2**20
 
 # What zipfile and what lies below it raise on bytes that only look like a zip.
 _ZIP_ERRORS = (
@@ -67,9 +62,11 @@ def read_bundle(source: Path | str | bytes, name: str | None = None) -> Bundle:
         BundleError: one of its subclasses, with one line that says what and why.
     """
     name = name or ("bundle" if isinstance(source, bytes) else str(source))
-    data = source if isinstance(source, bytes) else _read(Path(source), name)
-    if len(data) > MAX_BUNDLE_BYTES:
-        raise BundleTooLargeError(f"{name}: larger than {MAX_BUNDLE_BYTES} bytes")
+    if isinstance(source, bytes):
+        data = source
+        check_size(len(data), MAX_BUNDLE_BYTES, name, BundleTooLargeError)
+    else:
+        data = read_input(Path(source), MAX_BUNDLE_BYTES, name, BundleDamagedError)
     if not data.startswith(b"PK\x03\x04"):
         raise BundleDamagedError(f"{name}: not a bundle")
     try:
@@ -178,18 +175,6 @@ def unpack_model(packed: bytes, entry: ModelFile, name: str) -> bytes:
     if len(model) != entry.raw_bytes or hashlib.sha256(model).hexdigest() != entry.raw_sha256:
         raise BundleHashError(f"{name}: the unpacked model is not the one its manifest describes")
     return model
-
-
-def _read(path: Path, name: str) -> bytes:
-    if not path.exists():
-        raise BundleDamagedError(f"{name}: no such file")
-    if not path.is_file():
-        raise BundleDamagedError(f"{name}: not a file")
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BUNDLE_BYTES + 1)
-    except OSError as error:
-        raise BundleDamagedError(f"{name}: cannot be read: {error.strerror}") from None
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int, name: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from edge_client.features.spec import AudioFeatures, RecordWindow, Standardisation
 
 FORMAT = 1
+MAX_MODEL_BYTES = 16 * 2**20  # packed or unpacked
+MODEL_FILES = {"none": "model.tflite", "zlib": "model.tflite.zlib"}  # by compression
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Budget:
     comparison: Literal["<", ">"]
     required: float
     measured: float
-    unit: str
+    unit: str  # empty where the metric has none
 
 
 @dataclass(frozen=True)

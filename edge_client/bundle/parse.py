@@ -18,6 +18,8 @@ from edge_client.bundle.errors import (
 from edge_client.bundle.fields import FieldError, Fields
 from edge_client.bundle.manifest import (
     FORMAT,
+    MAX_MODEL_BYTES,
+    MODEL_FILES,
     AudioInput,
     Budget,
     Deferral,
@@ -34,8 +36,6 @@ from edge_client.bundle.manifest import (
 from edge_client.features.spec import AudioFeatures, RecordWindow, SpecError, Standardisation
 
 TASKS = ("keyword_spotting", "forecasting")
-MODEL_FILES = {"none": "model.tflite", "zlib": "model.tflite.zlib"}
-MAX_MODEL_BYTES = 16 * 2**20
 MAX_MANIFEST_BYTES = 4 * 2**20
 MAX_LABELS = 1000
 MAX_GOLDEN = 16
@@ -186,7 +186,7 @@ def _budget(part: Fields) -> Budget:
             comparison="<" if part.choice("comparison", ("<", ">")) == "<" else ">",
             required=part.number("required"),
             measured=part.number("measured"),
-            unit=part.text("unit"),
+            unit=part.text("unit", shortest=0),
         )
 
 

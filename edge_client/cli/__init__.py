@@ -1,0 +1,1 @@
+"""The commands of ``ml4iot-edge``, one module each."""
