@@ -48,9 +48,9 @@ def read_wav(source: Path | str | bytes, name: str | None = None) -> tuple[Int16
     name = name or ("recording" if isinstance(source, bytes) else str(source))
     if isinstance(source, bytes):
         data = source
-        check_size(len(data), MAX_WAV_BYTES, name, WavError)
     else:
         data = read_input(Path(source), MAX_WAV_BYTES, name, WavError)
+    check_size(len(data), MAX_WAV_BYTES, name, WavError)
     if len(data) < 12 or data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         what = "empty file" if not data else "not a WAV file"
         raise WavError(f"{name}: {what}; 16-bit PCM WAV is wanted")

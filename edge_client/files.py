@@ -25,14 +25,12 @@ def open_input(path: Path, name: str, error: type[EdgeError]) -> io.BufferedRead
 
 
 def read_input(path: Path, limit: int, name: str, error: type[EdgeError]) -> bytes:
-    """The content of a file; raises ``error`` when it has more than ``limit`` bytes."""
+    """The content of a file, or one byte more than ``limit`` for :func:`check_size` to refuse."""
     with open_input(path, name, error) as file:
         try:
-            data = file.read(limit + 1)
+            return file.read(limit + 1)
         except OSError as reason:
             raise error(f"{name}: cannot be read: {reason.strerror}") from None
-    check_size(len(data), limit, name, error)
-    return data
 
 
 def check_size(size: int, limit: int, name: str, error: type[EdgeError]) -> None:

@@ -25,7 +25,8 @@ from edge_client.bundle.errors import (
     BundleTooLargeError,
 )
 from edge_client.bundle.manifest import MAX_MODEL_BYTES, MODEL_FILES, Manifest, ModelFile
-from edge_client.bundle.parse import MAX_MANIFEST_BYTES, parse_manifestfrom edge_client.files import check_size, read_input
+from edge_client.bundle.parse import MAX_MANIFEST_BYTES, parse_manifest
+from edge_client.files import check_size, read_input
 
 MANIFEST_FILE = "manifest.json"
 MAX_BUNDLE_BYTES = MAX_MANIFEST_BYTES + MAX_MODEL_BYTES + 2**20
@@ -64,9 +65,9 @@ def read_bundle(source: Path | str | bytes, name: str | None = None) -> Bundle:
     name = name or ("bundle" if isinstance(source, bytes) else str(source))
     if isinstance(source, bytes):
         data = source
-        check_size(len(data), MAX_BUNDLE_BYTES, name, BundleTooLargeError)
     else:
         data = read_input(Path(source), MAX_BUNDLE_BYTES, name, BundleDamagedError)
+    check_size(len(data), MAX_BUNDLE_BYTES, name, BundleTooLargeError)
     if not data.startswith(b"PK\x03\x04"):
         raise BundleDamagedError(f"{name}: not a bundle")
     try:

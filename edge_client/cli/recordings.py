@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_client.errors import EdgeError
-from edge_client.files import read_input
+from edge_client.files import check_size, read_input
 from edge_client.predictor import Scores
 from edge_client.wilson import wilson
 
@@ -86,8 +86,10 @@ def _wavs(folder: Path) -> Iterator[Path]:
 
 
 def _lines(path: Path) -> list[str]:
+    data = read_input(path, _MAX_LIST_BYTES, str(path), EdgeError)
+    check_size(len(data), _MAX_LIST_BYTES, str(path), EdgeError)
     try:
-        text = read_input(path, _MAX_LIST_BYTES, str(path), EdgeError).decode()
+        text = data.decode()
     except UnicodeDecodeError:
         raise EdgeError(f"{path}: not a text file of paths") from None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
