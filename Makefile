@@ -52,9 +52,11 @@ test-slow: $(READY)
 	@$(PYTEST) -m slow
 
 lint: $(READY)
-	@$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@status=0
+	$(BIN)/ruff check . || status=1
+	$(BIN)/ruff format --check . || status=1
+	$(BIN)/mypy || status=1
+	exit $$status
 
 format: $(READY)
 	@$(BIN)/ruff check --fix .
