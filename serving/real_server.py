@@ -94,7 +94,7 @@ def container_command(engine: str, options: ServeOptions, port: int, log_folder:
         raise UsageError("--config names folders of this machine; the container takes MODEL_FOLDER")
     monitoring = _monitoring_file(log_folder)
     host = f"[{options.host}]" if ":" in options.host else options.host
-    command = [
+    return [
         engine,
         "run",
         "--rm",
@@ -108,7 +108,6 @@ def container_command(engine: str, options: ServeOptions, port: int, log_folder:
         *_COMMON,
         "--monitoring_config_file=/monitoring.config",
     ]
-    return command
 
 
 def _monitoring_file(folder: Path) -> Path:

@@ -56,6 +56,8 @@ def _serve(
         status.stop()
         print(line, flush=True)
 
+    # TensorFlow's warnings repeat what clients are told, and would fill the log without a bound.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         from serving.embedded.server import NothingToServeError, serve
 
@@ -79,10 +81,11 @@ def _divert_standard_error(log_file: Path) -> TextIO:
 
 
 def _send_log_to(terminal: TextIO) -> None:
-    """This package's own messages are for people; all others stay in the log."""
+    """Shows people this package's own messages; all others stay in the log."""
     handler = logging.StreamHandler(terminal)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("serving")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

@@ -35,13 +35,12 @@ def fingerprint(folder: Path) -> Fingerprint:
     files = []
     for parent, folders, names in os.walk(folder):
         folders.sort()
-        for name in sorted(names):
-            path = os.path.join(parent, name)
+        for path in (Path(parent, name) for name in sorted(names)):
             try:
-                status = os.stat(path)
+                status = path.stat()
             except OSError:
                 continue  # removed between listing and looking
-            files.append((os.path.relpath(path, folder), status.st_size, status.st_mtime_ns))
+            files.append((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
             if len(files) >= MAX_FILES:
                 return tuple(files)
     return tuple(files)
