@@ -1,0 +1,1 @@
+"""MfccTransform: clips to features, by the device's own front end."""

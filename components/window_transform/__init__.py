@@ -1,0 +1,1 @@
+"""WindowTransform: records to windows for forecasting."""
