@@ -43,7 +43,9 @@ class Compression(BaseComponent):
         specification: BaseChannel,
         audio: BaseChannel | None = None,
     ) -> None:
-        """Args:
+        """Checks the recipes, so that a mistake shows before the training.
+
+        Args:
             recipes: a list of ``components.version.CompressionRecipe`` as JSON.
             model: the Trainer's.
             examples: features or windows, for representative sets and fine-tuning.
@@ -51,7 +53,7 @@ class Compression(BaseComponent):
             audio: the clips the features were computed from; keyword models need them.
 
         Raises:
-            InputError: a recipe cannot be run, so that a mistake shows before the training.
+            InputError: a recipe cannot be run.
         """
         read_recipes(recipes)
         super().__init__(

@@ -10,8 +10,14 @@ from typing import Any
 
 import tensorflow as tf
 
-# Imported for the steps they register, in the order that messages list them.
-from components.compression import convert, packing, slim  # noqa: F401
+# Imported for the steps they register.
+from components.compression import (  # noqa: F401
+    convert,
+    magnitude_pruning,
+    packing,
+    slim,
+    width_pruning,
+)
 from components.compression.steps import Context, Planned, Stage, plan
 from components.trainer.recipe import Training
 from components.trainer.task import Task
@@ -51,10 +57,12 @@ class Compressor:
     """Makes the candidates of one model; steps that recipes begin with in common run once."""
 
     def __init__(self, model: tf.keras.Model, task: Task, training: Training) -> None:
-        """Args:
-        model: trained; keyword models return logits.
-        task: its data, for representative sets and fine-tuning.
-        training: how it was trained.
+        """Made for one model.
+
+        Args:
+            model: trained; keyword models return logits.
+            task: its data, for representative sets and fine-tuning.
+            training: how it was trained.
         """
         self._task = task
         self._training = training

@@ -9,15 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from components.compression.fold import fold_linear_tail
-from components.compression.steps import Context, Stage, register
+from components.compression.steps import Context, NoOptions, Stage, register
 from components.quiet import quiet
 from components.specification import AudioSpecification
 from components.trainer.task import Task
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """For steps that leave nothing to choose."""
 
 
 @dataclass(frozen=True)

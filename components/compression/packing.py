@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import zlib
 
-from components.compression.convert import NoOptions
-from components.compression.steps import Context, Stage, register
+from components.compression.steps import Context, NoOptions, Stage, register
 
 _STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE)
 

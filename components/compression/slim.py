@@ -8,8 +8,7 @@ import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-from components.compression.convert import NoOptions
-from components.compression.steps import Context, Stage, register
+from components.compression.steps import Context, NoOptions, Stage, register
 
 _FILE_IDENTIFIER = b"TFL3"
 

@@ -30,6 +30,11 @@ class Stage(enum.IntEnum):
 
 
 @dataclass(frozen=True)
+class NoOptions:
+    """For steps that leave nothing to choose."""
+
+
+@dataclass(frozen=True)
 class Context:
     """What a step may need beside the model."""
 
@@ -125,4 +130,5 @@ def check(recipes: Sequence[CompressionRecipe], where: str = "compression") -> N
 
 
 def _known() -> str:
-    return f"known steps are {', '.join(STEPS)}"
+    in_order = sorted(STEPS.values(), key=lambda step: step.stage)
+    return f"known steps are {', '.join(step.name for step in in_order)}"
