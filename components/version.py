@@ -13,15 +13,7 @@ import yaml
 from components.errors import InputError
 from components.settings import from_mapping
 from components.trainer.recipe import Architecture, Recipe, Training
-from edge_client.features.spec import AudioFeatures, Quantity, RecordWindow
-
-
-@dataclass(frozen=True)
-class Budget:
-    """One bound on one metric; the comparison is strict."""
-
-    metric: str
-    bound: float
+from edge_client.features.spec import AudioFeatures, RecordWindow
 
 
 @dataclass(frozen=True)
@@ -52,6 +44,7 @@ class Version:
     window: RecordWindow | None = None
     compression: tuple[CompressionRecipe, ...] = ()
     budgets: Mapping[str, float] = field(default_factory=dict)
+    version: str = "1"  # of the model: raised by whoever pushes another one under this name
 
     def __post_init__(self) -> None:
         if (self.features is None) == (self.window is None):
@@ -96,5 +89,3 @@ def read_version(path: str | Path) -> Version:
         raise InputError(f"{path}: name is {version.name!r}; it must be the name of the file")
     return version
 
-
-__all__ = ["Budget", "CompressionRecipe", "Quantity", "Version", "read_version", "to_json"]

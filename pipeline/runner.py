@@ -23,6 +23,8 @@ from tfx import v1 as tfx
 from components.errors import InputError
 from pipeline.settings import Settings
 
+_LONGEST_LINE = 500  # characters of a fault of ours; the log has the whole of it
+
 
 def run(create: Callable[[], tuple[tfx.dsl.Pipeline, Settings]]) -> None:
     """Builds the pipeline and runs it; ends the process with status 2 for bad input.
@@ -38,10 +40,9 @@ def run(create: Callable[[], tuple[tfx.dsl.Pipeline, Settings]]) -> None:
             tfx.orchestration.LocalDagRunner().run(pipeline)
     except Exception as error:
         known = _input_error(error)
-        if known is None:
-            raise
-        print(f"error: {known}", file=sys.stderr, flush=True)
-        sys.exit(2)
+        line = known or f"{type(error).__name__}: {error}".splitlines()[0][:_LONGEST_LINE]
+        print(f"error: {line}", file=sys.stderr, flush=True)
+        sys.exit(2 if known else 1)
 
 
 def _input_error(error: BaseException | None) -> InputError | None:

@@ -14,6 +14,10 @@ from components.errors import InputError
 from components.version import Version, read_version
 
 _ROOT = Path(__file__).resolve().parent
+# The schemas kept in the repository, by which the data of every run is validated.
+SCHEMAS = _ROOT / "schema"
+# Small, with budgets of their own: what a laptop trains in minutes on the embedded data.
+_DEFAULT_VERSIONS = "demo-kws,demo-little,demo-big,demo-th"
 
 
 @dataclass(frozen=True)
@@ -39,38 +43,47 @@ class Settings:
         return self.home / "metadata" / f"{self.name}.sqlite"
 
     @property
+    def reports(self) -> Path:
+        """The latest verdict of each version, as JSON."""
+        return self.home / "reports"
+
+    @property
     def checkpoints(self) -> Path:
         """Outlives runs: a killed training goes on from here."""
         return self.home / "checkpoints"
 
 
-def read_settings(name: str, data_variable: str, default_versions: str) -> Settings:
+def read_settings(name: str, data: str) -> Settings:
     """Settings of pipeline ``name`` from the environment.
 
     Args:
         name: of the pipeline.
-        data_variable: the environment variable that names its data.
-        default_versions: comma-separated, when ``ML4IOT_VERSIONS`` is not set.
+        data: the environment variable that names its data.
 
     Raises:
         InputError: a version that does not exist, or one whose file is wrong.
     """
-    home = Path(os.environ.get("ML4IOT_HOME", _ROOT.parent / "work")).resolve()
+    place = home()
     splits = os.environ.get("ML4IOT_SPLITS")
-    wanted = os.environ.get("ML4IOT_VERSIONS", default_versions)
-    versions = tuple(_version(part.strip()) for part in wanted.split(",") if part.strip())
-    task = [v for v in versions if v.task == name]
-    if not task:
+    wanted = os.environ.get("ML4IOT_VERSIONS", _DEFAULT_VERSIONS)
+    versions = [_version(part.strip()) for part in wanted.split(",") if part.strip()]
+    of_task = tuple(version for version in versions if version.task == name)
+    if not of_task:
         raise InputError(f"ML4IOT_VERSIONS names no version for {name}: {wanted!r}")
     return Settings(
         name=name,
-        data=os.environ.get(data_variable),
+        data=os.environ.get(data),
         splits=Path(splits).resolve() if splits else None,
-        versions=tuple(task),
-        home=home,
-        push=Path(os.environ.get("ML4IOT_PUSH", home / "pushed")).resolve(),
-        models=Path(os.environ.get("ML4IOT_MODELS", home / "serving")).resolve(),
+        versions=of_task,
+        home=place,
+        push=Path(os.environ.get("ML4IOT_PUSH", place / "pushed")).resolve(),
+        models=Path(os.environ.get("ML4IOT_MODELS", place / "serving")).resolve(),
     )
+
+
+def home() -> Path:
+    """Where runs keep their state, logs and checkpoints."""
+    return Path(os.environ.get("ML4IOT_HOME", _ROOT.parent / "work")).resolve()
 
 
 def _version(wanted: str) -> Version:

@@ -8,7 +8,7 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import DataApproval, FeatureSpecification
+from components.artifacts import FeatureSpecification
 from components.trainer.executor import Executor
 
 
@@ -24,7 +24,6 @@ class TrainerSpec(ComponentSpec):
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "specification": ChannelParameter(type=FeatureSpecification),
         "audio": ChannelParameter(type=standard_artifacts.Examples, optional=True),
-        "approval": ChannelParameter(type=DataApproval, optional=True),
     }
     OUTPUTS = {"model": ChannelParameter(type=standard_artifacts.Model)}
 
@@ -47,7 +46,6 @@ class Trainer(BaseComponent):
         examples: BaseChannel,
         specification: BaseChannel,
         audio: BaseChannel | None = None,
-        approval: BaseChannel | None = None,
     ) -> None:
         """Args:
         name: of the version, for the progress bar.
@@ -56,7 +54,6 @@ class Trainer(BaseComponent):
         examples: features or windows, with train and validation splits.
         specification: what the transform says of them.
         audio: the clips the features were computed from, for augmentation.
-        approval: of the data gate; training waits for it.
         """
         super().__init__(
             spec=TrainerSpec(
@@ -66,7 +63,6 @@ class Trainer(BaseComponent):
                 examples=examples,
                 specification=specification,
                 audio=audio,
-                approval=approval,
                 model=Channel(type=standard_artifacts.Model),
             )
         )

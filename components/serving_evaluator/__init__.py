@@ -1,0 +1,1 @@
+"""ServingEvaluator: the verdict on a model that TensorFlow Serving will answer with."""

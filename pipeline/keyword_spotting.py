@@ -1,0 +1,99 @@
+"""Keyword spotting: recordings of words to blessed bundles for devices and a served big model.
+
+    tfx pipeline create --engine local --pipeline-path pipeline/keyword_spotting.py
+    tfx run create --engine local --pipeline-name keyword_spotting
+
+Without any setting it runs on synthetic words it makes itself.  Environment variables change
+that: ``ML4IOT_AUDIO`` (a zip or folder of ``<word>/*.wav``, or ``mini_speech_commands``, which is
+fetched), ``ML4IOT_SPLITS`` (a folder of given train, validation and test lists),
+``ML4IOT_VERSIONS`` (comma-separated), ``ML4IOT_HOME``, ``ML4IOT_PUSH`` and ``ML4IOT_MODELS``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.audio_example_gen.component import AudioExampleGen
+from components.data_gate.dag import validation
+from components.default_data.words import make_words
+from components.errors import InputError
+from components.fetch import fetch
+from components.mfcc_transform.component import MfccTransform
+from components.trainer.component import Trainer
+from components.version import to_json
+from pipeline.runner import run
+from pipeline.settings import SCHEMAS, Settings, read_settings
+from pipeline.stages import assemble, to_the_edge, to_the_server
+
+if TYPE_CHECKING:  # TFX must not be imported before our components have chosen Keras 2
+    from tfx import v1 as tfx
+
+
+def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
+    """The DAG, in the order data flows."""
+    settings = read_settings("keyword_spotting", data="ML4IOT_AUDIO")
+    clips = AudioExampleGen(
+        input_path=str(recordings(settings)), splits=json.dumps(given_lists(settings.splits))
+    )
+    audio = clips.outputs["examples"]
+    checks, gate = validation(audio, SCHEMAS / "audio")
+    components = [clips, *checks]
+    transforms: dict[str, MfccTransform] = {}
+    for version in settings.versions:
+        features = to_json(version.features)
+        if features not in transforms:
+            transforms[features] = MfccTransform(
+                examples=audio, features=features, approval=gate.outputs["approval"]
+            ).with_id(f"MfccTransform.{len(transforms) + 1}")
+            components.append(transforms[features])
+        examples = transforms[features].outputs["transformed_examples"]
+        specification = transforms[features].outputs["specification"]
+        trainer = Trainer(
+            name=version.name,
+            recipe=to_json(version.recipe),
+            checkpoints=str(settings.checkpoints),
+            examples=examples,
+            specification=specification,
+            audio=audio,
+        ).with_id(f"Trainer.{version.name}")
+        components.append(trainer)
+        if version.compression:
+            components += to_the_edge(
+                version, settings, trainer, examples, specification, measured_on=audio, audio=audio
+            )
+        else:
+            components += to_the_server(version, settings, trainer, clips=audio)
+    return assemble(settings, components), settings
+
+
+def recordings(settings: Settings) -> Path:
+    """Where the recordings are; fetched or made first where that is needed."""
+    if settings.data is not None:
+        return fetch(settings.data)
+    words = settings.home / "data" / "words"
+    make_words(words)
+    return words
+
+
+def given_lists(folder: Path | None) -> dict[str, dict[str, str]]:
+    """The lists of ``folder`` by split; without a folder the split is by speaker.
+
+    A list is the one file whose name holds ``train``, ``val`` or ``test``.
+    """
+    if folder is None:
+        return {}
+    lists = {}
+    for split, word in (("train", "train"), ("validation", "val"), ("test", "test")):
+        found = sorted(folder.glob(f"*{word}*.txt"))
+        if len(found) != 1:
+            raise InputError(
+                f"ML4IOT_SPLITS: {folder} holds {len(found)} files *{word}*.txt; there must be one"
+            )
+        lists[split] = str(found[0])
+    return {"lists": lists}
+
+
+if __name__ == "__main__":
+    run(create_pipeline)

@@ -1,0 +1,133 @@
+"""The last stages of both DAGs: from a trained model to a device, or to the server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.types.channel import BaseChannel
+
+from components.compression.component import Compression
+from components.constraint_evaluator.component import ConstraintEvaluator
+from components.edge_pusher.component import EdgePusher
+from components.serving_evaluator.component import ServingEvaluator
+from components.trainer.component import Trainer
+from components.version import Version, to_json
+from pipeline.settings import Settings
+
+_DOCKER_SECONDS = 5
+
+
+def to_the_edge(
+    version: Version,
+    settings: Settings,
+    trainer: Trainer,
+    examples: BaseChannel,
+    specification: BaseChannel,
+    measured_on: BaseChannel,
+    audio: BaseChannel | None = None,
+) -> list[BaseComponent]:
+    """Compression, verdict and push of one version.
+
+    Args:
+        version: what is made.
+        settings: where it is pushed.
+        trainer: of this version.
+        examples: features or windows it was trained on.
+        specification: of those.
+        measured_on: what the evaluator predicts, as a device meets it: clips or windows.
+        audio: the clips behind ``examples``, for fine-tuning; records have none.
+    """
+    compression = Compression(
+        model=trainer.outputs["model"],
+        examples=examples,
+        audio=audio,
+        specification=specification,
+        recipes=to_json(version.compression),
+    ).with_id(f"Compression.{version.name}")
+    evaluator = ConstraintEvaluator(
+        candidates=compression.outputs["candidates"],
+        examples=measured_on,
+        specification=specification,
+        name=version.name,
+        version=version.version,
+        budgets=json.dumps(version.budgets),
+        pipeline_run=f"{settings.name}/local",
+        reports=str(settings.reports),
+    ).with_id(f"ConstraintEvaluator.{version.name}")
+    pusher = EdgePusher(
+        bundle=evaluator.outputs["bundle"],
+        blessing=evaluator.outputs["blessing"],
+        destination=str(settings.push),
+    ).with_id(f"EdgePusher.{version.name}")
+    return [compression, evaluator, pusher]
+
+
+def to_the_server(
+    version: Version, settings: Settings, trainer: Trainer, clips: BaseChannel
+) -> list[BaseComponent]:
+    """Verdict and push of a model that is served: ``<models>/<version name>/<number>/``.
+
+    Where a Docker engine answers, TensorFlow Serving itself has to load the model first (TFX's
+    InfraValidator knows TensorFlow Serving as a container only).
+    """
+    model = trainer.outputs["model"]
+    evaluator = ServingEvaluator(
+        model=model,
+        examples=clips,
+        name=version.name,
+        version=version.version,
+        budgets=json.dumps(version.budgets),
+        pipeline_run=f"{settings.name}/local",
+        reports=str(settings.reports),
+    ).with_id(f"ServingEvaluator.{version.name}")
+    components: list[BaseComponent] = [evaluator]
+    infra_blessing = None
+    if _docker_answers():
+        validator = tfx.components.InfraValidator(
+            model=model,
+            serving_spec=tfx.proto.ServingSpec(
+                tensorflow_serving=tfx.proto.TensorFlowServing(tags=["latest"]),
+                local_docker=tfx.proto.LocalDockerConfig(),
+            ),
+        ).with_id(f"InfraValidator.{version.name}")
+        components.append(validator)
+        infra_blessing = validator.outputs["blessing"]
+    pusher = tfx.components.Pusher(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_blessing,
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(
+                base_directory=str(settings.models / version.name)
+            )
+        ),
+    ).with_id(f"Pusher.{version.name}")
+    components.append(pusher)
+    return components
+
+
+def _docker_answers() -> bool:
+    try:
+        asked = subprocess.run(
+            ["docker", "info"], capture_output=True, timeout=_DOCKER_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return asked.returncode == 0
+
+
+def assemble(settings: Settings, components: list[BaseComponent]) -> tfx.dsl.Pipeline:
+    """A pipeline whose finished components are taken from the cache when it is run again."""
+    metadata = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(settings.metadata))
+    return tfx.dsl.Pipeline(
+        pipeline_name=settings.name,
+        pipeline_root=str(settings.root),
+        components=components,
+        enable_cache=True,
+        metadata_connection_config=metadata,
+        # One worker in this process is the fastest for data of this size.
+        beam_pipeline_args=["--direct_running_mode=in_memory", "--direct_num_workers=1"],
+    )
