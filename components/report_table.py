@@ -17,25 +17,25 @@ from components.errors import InputError
 
 def verdict_table(reports: Sequence[Report]) -> Table:
     """One row for each version: its figure on test, bytes, milliseconds, budgets, verdict."""
-    table = Table(title="Verdicts", show_lines=True)
-    for column in ("version", "recipe", "test figure [95 %]"):
-        table.add_column(column, overflow="fold")
-    for column in ("bytes", "total ms (p95)"):
-        table.add_column(column, justify="right")
-    for column in ("required", "measured", "blessed"):
-        table.add_column(column, overflow="fold")
+    table = Table(title="Verdicts", show_lines=True, padding=(0, 0))
+    table.add_column("version\n(recipe)", overflow="fold")
+    table.add_column("metric on test\n[95 % interval]", overflow="fold")
+    table.add_column("bytes", justify="right", no_wrap=True)
+    table.add_column("ms\n(p95)", justify="right", no_wrap=True)
+    table.add_column("required", no_wrap=True)
+    table.add_column("measured", justify="right", no_wrap=True)
+    table.add_column("blessed", overflow="fold")
     for report in sorted(reports, key=lambda r: (r.task != "keyword_spotting", r.name)):
         candidate = report.chosen_candidate
         total = candidate.latency["total"]
         table.add_row(
-            report.name,
-            candidate.recipe,
+            f"{report.name}\n({candidate.recipe})",
             "\n".join(_figures(report)),
             f"{candidate.bytes:,}",
-            f"{total.median_ms:.3f} ({total.p95_ms:.3f})",
+            f"{total.median_ms:.3f}\n({total.p95_ms:.3f})",
             "\n".join(_required(line) for line in report.budgets),
             "\n".join(_measured(line) for line in report.budgets),
-            "[green]yes[/]" if report.blessed else f"[red]no[/]: {report.reason}",
+            "[green]yes[/]" if report.blessed else f"[red]no[/]: {_missed(report)}",
         )
     return table
 
@@ -49,7 +49,7 @@ def _figures(report: Report) -> list[str]:
             lines.append(f"{_shown(figure)} %")
         elif kind == "mae":
             floor = report.test[f"persistence.{quantity}"]
-            lines.append(f"{quantity} {_shown(figure)}; persistence {number(floor.value)}")
+            lines += [f"{quantity} {_shown(figure)}", f"  persistence {number(floor.value)}"]
     return lines
 
 
@@ -61,6 +61,17 @@ def _shown(figure: Figure) -> str:
 
 def _required(line: BudgetLine) -> str:
     return f"{line.metric} {line.comparison} {number(line.required)} {line.unit}".rstrip()
+
+
+def _missed(report: Report) -> str:
+    """Why a version is not blessed, in as few words as a cell of a table has room for."""
+    return "; ".join(
+        f"{line.metric} misses by {number(-line.margin)} {line.unit}"
+        if line.margin is not None
+        else f"{line.metric} gave no number"
+        for line in report.budgets
+        if not line.met
+    )
 
 
 def _measured(line: BudgetLine) -> str:

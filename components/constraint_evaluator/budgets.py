@@ -86,7 +86,7 @@ def metric_units(quantities: Sequence[Quantity] = ()) -> dict[str, str]:
         return {"accuracy": "%", **_COSTS}
     return {
         **{f"mae.{quantity.name}": quantity.unit for quantity in quantities},
-        **{f"mae_over_persistence.{quantity.name}": "x persistence" for quantity in quantities},
+        **{f"mae_over_persistence.{quantity.name}": "x" for quantity in quantities},
         **_COSTS,
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +18,11 @@ from components.specification import AudioSpecification, RecordSpecification
 from edge_client.bundle import Bundle, Manifest, Quantization
 from edge_client.interpreter import Interpreter, ModelError
 from edge_client.predictor import AudioPredictor, RecordPredictor
+from edge_client.predictor import Latency as Timing
 
 WARM_UP = 20
 RUNS = 200
 _BLOCK = 64  # inputs between two movements of the bar
-
-
-class Timing(Protocol):
-    """Milliseconds of one prediction, as the device's predictor tells them."""
-
-    features: float
-    inference: float
-    total: float
 
 
 Answer = tuple[npt.NDArray[np.float32], Timing]

@@ -24,7 +24,7 @@ from components.constraint_evaluator.measuring import Measure, Split, measure_of
 from components.constraint_evaluator.report import CandidateReport, Figure, Report
 from components.constraint_evaluator.selection import Contender, choose
 from components.errors import InputError
-from components.progress import progress
+from components.progress import Bar, progress
 from components.specification import AudioSpecification, RecordSpecification
 from edge_client.bundle import Manifest, Origin
 
@@ -63,7 +63,6 @@ class _Measured:
     manifest: Manifest
     device: Device
     report: CandidateReport
-    contender: Contender
     outputs: npt.NDArray[np.float32]
 
 
@@ -93,14 +92,9 @@ def evaluate(
         measured = {}
         for candidate in candidates:
             manifest = _manifest(request, specification, candidate)
-            device = Device(manifest, candidate)
-            outputs = device.outputs(validation.inputs, bar)
-            report = _candidate_report(candidate, device, measure, validation, outputs)
-            contender = _contender(request, measure, report)
-            measured[candidate.recipe] = _Measured(
-                candidate, manifest, device, report, contender, outputs
-            )
-    chosen = measured[choose([m.contender for m in measured.values()]).recipe]
+            measured[candidate.recipe] = _measure(candidate, manifest, measure, validation, bar)
+    contenders = [_contender(request, measure, m.report) for m in measured.values()]
+    chosen = measured[choose(contenders).recipe]
     test = measure.split(read_split("test"))
     with progress(f"testing {request.name}", len(test.inputs)) as bar:
         figures = measure.figures(chosen.device.outputs(test.inputs, bar), test)
@@ -158,14 +152,12 @@ def _manifest(
     )
 
 
-def _candidate_report(
-    candidate: Candidate,
-    device: Device,
-    measure: Measure,
-    validation: Split,
-    outputs: npt.NDArray[np.float32],
-) -> CandidateReport:
-    return CandidateReport(
+def _measure(
+    candidate: Candidate, manifest: Manifest, measure: Measure, validation: Split, bar: Bar
+) -> _Measured:
+    device = Device(manifest, candidate)
+    outputs = device.outputs(validation.inputs, bar)
+    report = CandidateReport(
         recipe=candidate.recipe,
         steps=candidate.steps,
         bytes=candidate.file.bytes,
@@ -173,6 +165,7 @@ def _candidate_report(
         validation=measure.figures(outputs, validation),
         latency=device.latency(validation.inputs),
     )
+    return _Measured(candidate, manifest, device, report, outputs)
 
 
 def _contender(request: Request, measure: Measure, report: CandidateReport) -> Contender:

@@ -48,8 +48,13 @@ def given(specification: AudioSpecification | RecordSpecification) -> LabelOutpu
 
 
 def golden(inputs: npt.NDArray[Any], outputs: npt.NDArray[np.float32]) -> tuple[Golden, ...]:
-    """Inputs spread over a split, ``[n, ...]``, with what the model made of them."""
-    places = sorted({round(i) for i in np.linspace(0, len(inputs) - 1, GOLDEN)})
+    """Inputs spread over a split, ``[n, ...]``, with what the model made of them.
+
+    Where it made no numbers of an input, there is nothing a device could compare.
+    """
+    usable = np.flatnonzero(np.isfinite(outputs.reshape(len(outputs), -1)).all(-1))
+    spread = np.linspace(0, len(usable) - 1, min(GOLDEN, len(usable)))
+    places = usable[spread.round().astype(int)]
     dtype = _GOLDEN_TYPES[inputs.dtype.kind]
     return tuple(
         Golden(

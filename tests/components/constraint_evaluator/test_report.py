@@ -112,17 +112,19 @@ def test_report_says_margin_and_verdict_to_others(tmp_path: Path) -> None:
 
 
 def test_table(tmp_path: Path) -> None:
-    text = drawn([records_report(), words_report()])
+    text = drawn([records_report(), words_report(), words_report(95.75, bound=96)])
     assert text.index("kws-a") < text.index("th-a")
     for part in (
         "95.75 [94.1–96.9] %",
         "15,276",
-        "0.125 (0.250)",
+        "(0.250)",
         "accuracy > 90 %",
-        "T 0.234 [0.22–0.25]; persistence 0.259",
-        "RH no number; persistence 1.311",
+        "T 0.234 [0.22–0.25]",
+        "persistence 0.259",
+        "RH no number",
         "yes",
-        "no: mae.RH: required < 1.8 %RH, measured no number,",
+        "no: mae.RH gave no number",
+        "no: accuracy misses by 0.25 %",
     ):
         assert part in text
 
