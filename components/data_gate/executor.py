@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from components.examples import SPLITS
 _ANOMALIES_FILE = "SchemaDiff.pb"
 _MOST_LINES = 20
 _LABEL = "label"
+_DIGITS = re.compile(r" ?\(up ?to six significant digits\)")  # TFDV says so behind every number
 
 
 class Executor(BaseExecutor):
@@ -124,7 +126,7 @@ def _dataset_anomalies(where: str, anomalies: Anomalies) -> Iterator[str]:
 def _described(info: AnomalyInfo) -> str:
     reasons: Iterable[str] = (reason.description.strip() for reason in info.reason)
     text = " ".join(reasons) or info.description.strip() or info.short_description.strip()
-    return " ".join(text.replace("(upto six significant digits)", "").split()).rstrip(".")
+    return " ".join(_DIGITS.sub("", text).split()).rstrip(".")
 
 
 def _measured(anomalies: Anomalies) -> dict[str, dict[str, float]]:

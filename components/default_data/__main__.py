@@ -1,4 +1,4 @@
-"""``python -m components.default_data audio|records OUT``"""
+"""Makes data to try everything on without a download."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from components.errors import InputError
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 made or already there, 2 wrong use."""
-    parser = argparse.ArgumentParser(
-        prog="python -m components.default_data", description=__doc__.strip("`")
-    )
+    parser = argparse.ArgumentParser(prog="python -m components.default_data", description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
     audio = kinds.add_parser(
         "audio", help="eight spoken words, synthetic, as one-second WAVs of 16 kHz"

@@ -145,5 +145,5 @@ def test_a_missing_file_on_the_server_is_one_line(server: Server, tmp_path: Path
 
 def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
     assert fetch(str(tmp_path)) == tmp_path
-    with pytest.raises(InputError, match="nor a name to fetch .*mini_speech_commands"):
+    with pytest.raises(InputError, match=r"nor a name to fetch .*mini_speech_commands"):
         fetch(str(tmp_path / "absent"))
