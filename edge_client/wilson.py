@@ -22,4 +22,6 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
     centre = share + square / (2 * trials)
     half = _Z95 * sqrt(share * (1 - share) / trials + square / (4 * trials**2))
     whole = 1 + square / trials
-    return max(0.0, (centre - half) / whole), min(1.0, (centre + half) / whole)
+    # Rounding must not leave out 0 of n or n of n, where an end of the interval is the share.
+    low, high = min(share, (centre - half) / whole), max(share, (centre + half) / whole)
+    return max(0.0, low), min(1.0, high)

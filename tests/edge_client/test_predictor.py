@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_client.bundle import (
+    Bundle,
+    Golden,
+    LabelOutput,
+    Quantization,
+    TensorQuantization,
+    read_bundle,
+)
+from edge_client.features.frontend import FrontEnd
+from edge_client.features.spec import Standardisation
+from edge_client.interpreter import Interpreter, ModelError
+from edge_client.predictor import AudioPredictor, RecordPredictor
+from edge_client.self_test import SelfTestError, self_test
+from tests.edge_client import tiny
+
+
+def softmax(values):
+    shares = np.exp(values - values.max())
+    return shares / shares.sum()
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_keyword_predictor(int8):
+    manifest, packed = tiny.keyword_parts(int8)
+    bundle = read_bundle(tiny.bundle_bytes(manifest, packed, "tones"))
+    predict = AudioPredictor(bundle)
+    for label, clip in tiny.EXAMPLES.items():
+        heard = predict(clip, 16000)
+        assert heard.label == label
+        assert heard.scores.dtype == np.float32
+        assert heard.scores.sum() == pytest.approx(1, abs=0.01)
+        best, second = sorted(heard.scores.tolist(), reverse=True)[:2]
+        assert heard.margin == pytest.approx(best - second)
+        latency = heard.latency
+        assert latency.total == pytest.approx(latency.features + latency.inference)
+        assert min(latency.features, latency.inference) > 0
+
+
+def test_any_rate_and_channel_count_is_heard_alike(keyword_bundle):
+    predict = AudioPredictor(read_bundle(keyword_bundle))
+    high = np.stack([tiny.tone(3000, 44100, 1.2)] * 2, axis=1)
+    assert predict(high, 44100).label == "high"
+    assert predict(tiny.tone(300, 8000, 3.0), 8000).label == "low"
+
+
+def test_answers_do_not_change_under_the_hand_that_holds_them(keyword_bundle):
+    predict = AudioPredictor(read_bundle(keyword_bundle))
+    first = predict(tiny.EXAMPLES["high"], 16000)
+    before = first.scores.copy()
+    predict(tiny.EXAMPLES["low"], 16000)
+    np.testing.assert_array_equal(first.scores, before)
+
+
+def test_record_predictor(forecast_bundle):
+    predict = RecordPredictor(read_bundle(forecast_bundle))
+    rows = np.array([[1, 40], [2, 41], [-7.5, 99]], np.float32)
+    np.testing.assert_allclose(predict(rows).values, [[-7.5, 99]] * 2, rtol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_fused_float_inference_is_standardise_then_multiply(seed):
+    random = np.random.default_rng(seed)
+    weights, bias = random.normal(size=(4, 6)), random.normal(size=4)
+    standardisation = Standardisation((1.0, -20.0, 300.0), (0.5, 3.0, 70.0))
+    run = Interpreter(tiny.linear_model(weights, bias, (1, 6)), standardisation)
+    rows = (random.normal(size=(2, 3)) * [1, 5, 90] + [1, -20, 300]).astype(np.float32)
+    wanted = standardisation(rows).reshape(-1) @ weights.T + bias
+    np.testing.assert_allclose(run(rows), wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_fused_quantisation_is_standardise_then_round_then_saturate():
+    """Against the same model fed by hand with what quantisation should give."""
+    weights = np.eye(3)
+    model = tiny.linear_model(weights, np.zeros(3), (1, 3), int8=True)
+    standardisation = Standardisation((5.0, 0.0, -3.0), (2.0, 0.1, 10.0))
+    run = Interpreter(model, standardisation)
+    stored = run.quantization.input
+    assert stored is not None
+    assert stored == TensorQuantization("int8", pytest.approx(8 / 127), 0)
+    assert run.quantization.output == TensorQuantization("int8", 0.125, 0)
+    rows = np.array([[9.0, 0.3, 1e6]], np.float32)
+    integers = np.clip(np.rint(standardisation(rows) / stored.scale), -128, 127)
+    wanted = np.rint(integers * stored.scale / 0.125) * 0.125
+    np.testing.assert_allclose(run(rows), wanted[0], atol=0.126)
+    assert run(rows)[2] == 8.0  # the largest input an int8 of this scale holds
+
+
+def test_models_that_are_none():
+    standardisation = Standardisation((0.0,), (1.0,))
+    model = tiny.linear_model(np.eye(3), np.zeros(3), (1, 3))
+    for wrong in (b"", b"no model", model[: len(model) // 2], bytes(1000)):
+        with pytest.raises(ModelError, match=r"^m: LiteRT cannot load it"):
+            Interpreter(wrong, standardisation, "m")
+    with pytest.raises(ModelError, match="not rows of 2"):
+        Interpreter(model, Standardisation((0.0, 0.0), (1.0, 1.0)), "m")
+
+
+def test_a_manifest_that_does_not_fit_its_model(keyword_bundle, forecast_bundle):
+    tones, repeats = read_bundle(keyword_bundle), read_bundle(forecast_bundle)
+    with pytest.raises(ModelError, match="takes no records"):
+        RecordPredictor(tones)
+    with pytest.raises(ModelError, match="takes no recordings"):
+        AudioPredictor(repeats)
+    with pytest.raises(ModelError, match="an input of 6 values, not rows of 16"):
+        AudioPredictor(Bundle(tones.manifest, repeats.model))
+    two = replace(tones.manifest, output=LabelOutput(("high", "low")))
+    with pytest.raises(ModelError, match="takes 240 values and gives 3, its manifest says 240 and"):
+        AudioPredictor(Bundle(two, tones.model))
+    other = Quantization(TensorQuantization("int8", 0.5, 0), None)
+    with pytest.raises(ModelError, match="quantised otherwise"):
+        AudioPredictor(Bundle(replace(tones.manifest, quantization=other), tones.model))
+
+
+def test_self_test(keyword_bundle, forecast_bundle):
+    for path, kind, inputs in (
+        (keyword_bundle, AudioPredictor, 3),
+        (forecast_bundle, RecordPredictor, 1),
+    ):
+        bundle = read_bundle(path)
+        passed = self_test(bundle, kind(bundle))
+        assert passed.inputs == inputs
+        assert passed.difference < 1e-5
+        first = bundle.manifest.golden[0]
+        for wrong in (first.output[0] + 0.1, float("nan")):
+            golden = Golden(first.input, (wrong, *first.output[1:]))
+            changed = Bundle(replace(bundle.manifest, golden=(golden,)), bundle.model)
+            with pytest.raises(SelfTestError, match="does not run correctly here"):
+                self_test(changed, kind(bundle))
+        with pytest.raises(SelfTestError, match="no golden inputs"):
+            self_test(Bundle(replace(bundle.manifest, golden=()), bundle.model), kind(bundle))
+
+
+def test_features_reach_the_model_as_the_front_end_gives_them(keyword_bundle):
+    """The scores are those of the model's arithmetic done by hand on the front end's features."""
+    bundle = read_bundle(keyword_bundle)
+    clip = tiny.tone(1200)
+    features = FrontEnd(tiny.FEATURES)(clip * np.float32(2**-15))
+    taken = bundle.manifest.input
+    run = Interpreter(bundle.model, taken.standardisation)
+    np.testing.assert_array_equal(run(features), AudioPredictor(bundle)(clip, 16000).scores)
