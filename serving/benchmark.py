@@ -26,7 +26,7 @@ from rich.table import Table
 
 from serving.launcher import start_server
 from serving.load_client import Load, LoadError, measure
-from serving.options import ServeOptions, UsageError
+from serving.options import ServeOptions, UsageError, check_model_folder
 
 CONNECTIONS = (1, 8)
 SAMPLES = 16_000
@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(argv)
     console = Console()
     try:
+        if arguments.model is not None:
+            check_model_folder(arguments.model)
         with tempfile.TemporaryDirectory(prefix="ml4iot-benchmark-") as folder:
             with console.status("Writing the benchmark's models ..."):
                 questions = _questions(Path(folder), arguments.model)

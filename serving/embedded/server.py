@@ -18,6 +18,7 @@ from serving.embedded.versions import VersionManager
 GRACE_S = 10
 KEEP_ALIVE_S = 75
 BACKLOG = 512
+MAX_CONNECTIONS = 1024
 
 log = logging.getLogger("serving")
 
@@ -55,6 +56,7 @@ def serve(
                 access_log=False,
                 server_header=False,
                 backlog=BACKLOG,
+                limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GRACE_S,
             )

@@ -85,14 +85,14 @@ class VersionManager:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops watching and closes all models; requests that still run are not waited for."""
+        """Stops watching and closes all models; a request that still runs is cancelled."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
         for served in self._models.values():
             for version in served.available():
                 version.state = "END"
-                if version.model is not None and version.requests == 0:
+                if version.model is not None:
                     version.model.close()
 
     def configure(self, configs: Iterable[ModelConfig]) -> None:

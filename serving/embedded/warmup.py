@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def warm_up(model: SavedModel, folder: Path) -> None:
 def _replay(model: SavedModel, path: Path) -> None:
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-    for record in islice(tf.compat.v1.io.tf_record_iterator(str(path)), MAX_RECORDS):
+    for record in tf.data.TFRecordDataset(str(path)).take(MAX_RECORDS).as_numpy_iterator():
         log = PredictionLog.FromString(record)
         if log.HasField("predict_log"):
             request = log.predict_log.request

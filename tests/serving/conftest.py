@@ -66,6 +66,7 @@ model_config_list {{
   config {{ name: "scale" base_path: "{0}/scale" model_platform: "tensorflow"
     model_version_policy {{ all {{}} }}
     version_labels {{ key: "stable" value: 1 }} version_labels {{ key: "canary" value: 2 }} }}
+  config {{ name: "moving" base_path: "{0}/moving" model_platform: "tensorflow" }}
   config {{ name: "newest only" base_path: "{0}/scale" model_platform: "tensorflow" }}
 }}
 """
@@ -73,11 +74,12 @@ model_config_list {{
 
 @pytest.fixture(scope="session")
 def own_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with our own models: `kinds`, and `scale` in two versions."""
+    """A folder with our own models: `kinds`, and `scale` in two versions; tests may add to `moving`."""
     folder = tmp_path_factory.mktemp("models")
     write_kinds(folder / "kinds")
     write_scale(folder / "scale", 1, 10.0)
     write_scale(folder / "scale", 2, 20.0)
+    write_scale(folder / "moving", 1, 10.0)
     return folder
 
 

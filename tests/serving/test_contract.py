@@ -8,7 +8,10 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import shutil
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -264,6 +267,41 @@ def test_gzip_bodies_are_read(server: ServerUnderTest) -> None:
     assert answer.json == {"predictions": [20.0]}
     cut = send(server.url, "POST", path, body[:-5], {"Content-Encoding": "gzip"})
     assert cut.status == 400
+
+
+def test_versions_come_and_go_without_a_failed_request(
+    server: ServerUnderTest, own_models: Path
+) -> None:
+    """A broken version changes nothing, a new one takes over, and without it the old one is back."""
+    moving = own_models / "moving"
+
+    def ask_until(factor: float) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            answer = post_json(server.url, "/v1/models/moving:predict", {"instances": [1.0]})
+            assert answer.status == 200, answer.body
+            if answer.json == {"predictions": [factor]}:
+                return
+            assert time.monotonic() < deadline
+
+    def state(number: str) -> dict[str, Any]:
+        listed = send(server.url, "GET", "/v1/models/moving").json["model_version_status"]
+        return next((each for each in listed if each["version"] == number), {})
+
+    ask_until(10.0)
+    (moving / "2").mkdir()
+    (moving / "2" / "saved_model.pb").write_bytes(b"not a model")
+    while state("2").get("status", {}).get("error_code", "OK") == "OK":
+        ask_until(10.0)
+    assert state("2")["state"] == "END"
+    assert state("1")["state"] == "AVAILABLE"
+    aside = moving.parent / "aside"
+    shutil.copytree(moving.parent / "scale" / "2", aside)
+    aside.rename(moving / "3")
+    ask_until(20.0)
+    shutil.rmtree(moving / "3")
+    shutil.rmtree(moving / "2")
+    ask_until(10.0)
 
 
 def test_a_failing_operation_is_told(server: ServerUnderTest) -> None:
