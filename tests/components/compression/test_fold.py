@@ -1,0 +1,48 @@
+"""Folding keeps the function and takes the layers away."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.compression.fold import fold_linear_tail
+from components.trainer.models import build_forecaster
+from components.trainer.recipe import Architecture
+from edge_client.features.spec import Standardisation
+
+STANDARDISATION = Standardisation((9.0, 75.0), (8.0, 16.0))
+
+
+def forecaster(name: str) -> tf.keras.Model:
+    model = build_forecaster(Architecture(name, 0.25), 6, 4, STANDARDISATION)
+    random = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        variable.assign(variable + random.normal(0, 0.1, variable.shape))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "dense_before", "dense_after"),
+    [("linear", 2, 1), ("mlp_1", 3, 2), ("mlp_2", 4, 3), ("cnn", 3, 2)],
+)
+def test_folded_forecasters_forecast_the_same(name, dense_before, dense_after) -> None:
+    model = forecaster(name)
+    folded = fold_linear_tail(model)
+    inputs = np.random.default_rng(2).normal(size=(50, 12)).astype(np.float32)
+    np.testing.assert_allclose(folded(inputs), model(inputs), rtol=1e-5, atol=1e-4)
+    for counted, expected in ((model, dense_before), (folded, dense_after)):
+        dense = [x for x in counted.layers if isinstance(x, tf.keras.layers.Dense)]
+        assert len(dense) == expected
+    assert folded.count_params() < model.count_params()
+
+
+def test_a_model_without_a_linear_tail_is_left_alone(keywords) -> None:
+    assert fold_linear_tail(keywords.model) is keywords.model
+
+
+def test_a_bottleneck_is_left_alone() -> None:
+    inputs = tf.keras.Input((64,))
+    outputs = tf.keras.layers.Dense(64)(tf.keras.layers.Dense(2)(inputs))
+    model = tf.keras.Model(inputs, outputs)
+    assert fold_linear_tail(model) is model
