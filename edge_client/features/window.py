@@ -21,8 +21,12 @@ _HALF_PI = (1.5703125, 4.83989716e-04, -1.62865035e-07, -5.56443155e-11)
 
 
 def hann(length: int) -> Float32:
-    """Periodic Hann window, ``[length]`` (the default of ``tf.signal.stft``)."""
-    turn = np.float32(2 * np.pi) * np.arange(length, dtype=np.float32) / np.float32(length)
+    """The Hann window of ``tf.signal.stft``, ``[length]``, which may be 2 or more.
+
+    Periodic for an even length; for an odd one ``tf.signal`` makes it symmetric.
+    """
+    period = length - length % 2
+    turn = np.float32(2 * np.pi) * np.arange(length, dtype=np.float32) / np.float32(period)
     return np.float32(0.5) - np.float32(0.5) * _cos(turn)
 
 
