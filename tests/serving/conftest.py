@@ -74,7 +74,7 @@ model_config_list {{
 
 @pytest.fixture(scope="session")
 def own_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with our own models: `kinds`, and `scale` in two versions; tests may add to `moving`."""
+    """Our own models: `kinds`, `scale` in two versions, and `moving`, which tests may add to."""
     folder = tmp_path_factory.mktemp("models")
     write_kinds(folder / "kinds")
     write_scale(folder / "scale", 1, 10.0)

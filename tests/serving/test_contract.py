@@ -272,7 +272,7 @@ def test_gzip_bodies_are_read(server: ServerUnderTest) -> None:
 def test_versions_come_and_go_without_a_failed_request(
     server: ServerUnderTest, own_models: Path
 ) -> None:
-    """A broken version changes nothing, a new one takes over, and without it the old one is back."""
+    """A broken one changes nothing, a new one takes over, and without it the old one is back."""
     moving = own_models / "moving"
 
     def ask_until(factor: float) -> None:
