@@ -7,7 +7,8 @@ from TensorFlow Serving 2.16.1 and differs from it on purpose in these points on
 - A body, as sent and after gzip, may have at most 64 MB (413); the real server has no limit.
 - A document may be nested at most 200 deep (400); the real server crashes at 50,000.
 - A tensor may have at most 32 dimensions (NumPy's limit) where the real one allows 254.
-- When too many requests wait, the next one is answered 503 at once.
+- With more than 256 requests at work or 1024 connections the next one is answered 503 at once.
+- A new version is loaded once its files have stopped changing for one look (0.2 s).
 - A version that cannot be loaded never blocks the others, and when the newest is broken at the
   start the newest sound one is served.
 - Long values quoted in an error message are cut.

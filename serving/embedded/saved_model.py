@@ -63,6 +63,7 @@ class Signature:
                     options.feed.extend(spec.tensor_name for spec in self.inputs.values())
                     options.fetch.extend(self._fetches)
                     options.run_options.timeout_in_ms = RUN_TIMEOUT_S * 1000
+                    # The public make_callable wants tensors, and cannot be given a time limit.
                     self._callable = self._session._make_callable_from_options(options)
         return self._callable
 
