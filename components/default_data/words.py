@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from components.default_data import acoustics
 from components.default_data.acoustics import NOISES, Channel, noise, record
 from components.default_data.aside import DataSet, is_made, written
 from components.default_data.espeak import (
@@ -21,6 +22,7 @@ from components.default_data.espeak import (
     variants,
 )
 from components.errors import InputError
+from components.fingerprint import fingerprint
 from components.progress import progress
 from edge_client.features.resample import resample
 
@@ -49,7 +51,7 @@ _TILT = (-0.5, 0.8)
 _REVERBERATION_S = (0.05, 0.4)
 _ECHO = (0.0, 0.5)
 _LEVEL_DB = (-32.0, -3.0)  # peak, relative to full scale
-_SNR_DB = (-3.0, 25.0)
+_SNR_DB = (0.0, 28.0)
 _POSITION_S = 0.12  # largest distance of a word's middle from the clip's
 _ENDINGS = ("", "", "!", "?")  # the intonation
 
@@ -97,7 +99,13 @@ def make_words(out: Path, recipe: WordsRecipe | None = None) -> bool:
     recipe = recipe or WordsRecipe()
     data_set = DataSet(
         "spoken words, synthetic",
-        {**asdict(recipe), "words": list(recipe.words), "espeak_ng": library_version(), "form": 1},
+        {
+            **asdict(recipe),
+            "words": list(recipe.words),
+            "espeak_ng": library_version(),
+            # The bounds above and the acoustics shape every clip, too.
+            "code": fingerprint(__file__, acoustics.__file__),
+        },
     )
     if is_made(out, data_set):
         return False
