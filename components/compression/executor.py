@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,6 @@ from tfx.types.artifact import Artifact
 from components.compression.compress import Compressor
 from components.compression.steps import check
 from components.errors import InputError
-from components.progress import progress
 from components.settings import from_mapping
 from components.specification import read_specification
 from components.trainer.recipe import Recipe
@@ -43,11 +44,14 @@ class Executor(BaseExecutor):
         model, trained = read_model(Path(artifact_utils.get_single_uri(input_dict["model"])))
         folder = Path(artifact_utils.get_single_uri(output_dict["candidates"]))
         compressor = Compressor(model, task, trained.training)
-        with progress("compressing", len(recipes)) as bar:
-            for recipe in recipes:
-                candidate = compressor(recipe)
-                candidate.write(folder / recipe.name)
-                bar.advance(f"{recipe.name}: {len(candidate.data):,} bytes")
+        for i, recipe in enumerate(recipes, start=1):
+            # Lines rather than a bar: fine-tuning shows one, and conversion holds output back.
+            _say(f"compressing {i}/{len(recipes)}: {recipe.name}")
+            started = time.monotonic()
+            candidate = compressor(recipe)
+            candidate.write(folder / recipe.name)
+            seconds = time.monotonic() - started
+            _say(f"{recipe.name}: {len(candidate.data):,} bytes after {seconds:.0f} s")
 
 
 def read_model(folder: Path) -> tuple[tf.keras.Model, Recipe]:
@@ -78,3 +82,7 @@ def read_recipes(text: str) -> tuple[CompressionRecipe, ...]:
     )
     check(recipes)
     return recipes
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

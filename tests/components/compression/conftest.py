@@ -13,6 +13,7 @@ from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact
 
 from components.artifacts import FeatureSpecification
+from components.compression.compress import Compressor
 from components.examples import SPLITS, example, split_writers
 from components.specification import (
     AudioSpecification,
@@ -112,6 +113,18 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     standardisation = Standardisation(tuple(rows.mean(0).tolist()), tuple(rows.std(0).tolist()))
     specification = RecordSpecification(WINDOW, standardisation)
     return _prepared(folder, specification, examples, None, FORECAST_RECIPE)
+
+
+@pytest.fixture(scope="session")
+def compressor(keywords: Prepared) -> Compressor:
+    """Of the keyword model; shared, so that tests convert it once for each recipe."""
+    return Compressor(keywords.model, keywords.task, keywords.recipe.training)
+
+
+@pytest.fixture(scope="session")
+def forecast_compressor(records: Prepared) -> Compressor:
+    """Of the forecaster, shared too."""
+    return Compressor(records.model, records.task, records.recipe.training)
 
 
 @pytest.fixture(scope="session")

@@ -8,26 +8,13 @@ import numpy as np
 import pytest
 from tensorflow.lite.python import schema_py_generated as schema
 
-from components.compression.compress import Compressor
-from components.trainer.recipe import Training
-
 STEPS = [
     "float32",
     "float16",
     "weights_only",
-    {"step": "int8", "samples": 20},
-    {"step": "int8", "samples": 20, "per_channel": False},
+    {"step": "int8", "samples": 60},
+    {"step": "int8", "samples": 60, "per_channel": False},
 ]
-
-
-@pytest.fixture(scope="module")
-def compressor(keywords) -> Compressor:
-    return Compressor(keywords.model, keywords.task, Training(epochs=1))
-
-
-@pytest.fixture(scope="module")
-def forecast_compressor(records) -> Compressor:
-    return Compressor(records.model, records.task, Training(epochs=1))
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.compression.compress import compress
 from components.compression.width_pruning import narrowed
 from components.errors import InputError
 from components.trainer.models import build_forecaster, build_keyword_model
@@ -113,12 +112,13 @@ def test_a_layer_that_cannot_be_cut_is_named() -> None:
         narrowed(model, 0.5)
 
 
-def test_a_narrowed_and_retrained_model_still_tells_the_words(keywords, recipe, run) -> None:
+def test_a_narrowed_and_retrained_model_still_tells_the_words(
+    keywords, compressor, recipe, run
+) -> None:
     steps = recipe(
         {"step": "width_pruning", "keep": 0.5, "epochs": 8, "learning_rate": 0.01}, "float32"
     )
-    wide = compress(keywords.model, keywords.task, recipe("float32"))
-    narrow = compress(keywords.model, keywords.task, steps, keywords.recipe.training)
+    wide, narrow = compressor(recipe("float32")), compressor(steps)
     assert len(narrow.data) < len(wide.data)
     validation = keywords.task.validation
     answers = run(narrow.data, validation.inputs).argmax(-1)
