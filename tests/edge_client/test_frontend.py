@@ -21,6 +21,7 @@ RECIPES = [
     AudioFeatures("mfcc", sample_rate=8000, frame_length_ms=16, frame_step_ms=16, mel_bins=16),
     AudioFeatures("log_mel", high_hz=7600.0),
     AudioFeatures("log_mel", frame_length_ms=30, frame_step_ms=10, low_hz=80.0, resize=(32, 32)),
+    AudioFeatures("log_mel", frame_length_ms=25.0625),  # 401 samples: odd
     AudioFeatures("stft", frame_length_ms=16, frame_step_ms=8),
     AudioFeatures("stft", frame_length_ms=16, frame_step_ms=16, resize=(32, 32)),
 ]
