@@ -4,7 +4,7 @@ It stands in for `tensorflow_model_server` where there is none. It was held to e
 from TensorFlow Serving 2.16.1 and differs from it on purpose in these points only:
 
 - The wording after ``JSON Parse error:`` is Python's, with the same status.
-- A body, as sent and after gzip, may have at most 64 MB (413); the real server has no limit.
+- A body, as sent and unpacked, may have at most 64 MB (413); the real server has no limit.
 - A document may be nested at most 200 deep (400); the real server crashes at 50,000.
 - A tensor may have at most 32 dimensions (NumPy's limit) where the real one allows 254.
 - With more than 256 requests at work or 1024 connections the next one is answered 503 at once.

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from serving.embedded.errors import ServingError, invalid
+from serving.embedded.errors import ServingError, TooLargeError, invalid
 from serving.embedded.inference import MAX_BODY_BYTES, Inference, ModelTarget
 from serving.embedded.metrics import CONTENT_TYPE, ServerMetrics
 from serving.embedded.versions import Version, VersionManager
@@ -39,12 +39,12 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 _HTML = "<HTML><HEAD>\n<TITLE>{0}</TITLE>\n</HEAD><BODY>\n<H1>{1}</H1>\n</BODY></HTML>\n"
 
 
-class HttpError(Exception):
-    """An answer outside the contract's status codes, such as a body that is too large."""
+class UnreadRequestError(Exception):
+    """A request that is given up before it was read whole."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, http_status: int, message: str) -> None:
         super().__init__(message)
-        self.status = status
+        self.http_status = http_status
         self.message = message
 
 
@@ -62,12 +62,12 @@ class RestApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await self._respond(scope, receive)
-        except ServingError as error:
+        except (UnreadRequestError, TooLargeError) as error:
             response = _error(error.http_status, error.message)
-        except HttpError as error:
-            response = _error(error.status, error.message)
             # What is left of the body is not read, so the connection cannot be used again.
             response.headers["connection"] = "close"
+        except ServingError as error:
+            response = _error(error.http_status, error.message)
         except _ClientGone:
             return
         except Exception:
@@ -109,7 +109,7 @@ class RestApi:
         self, verb: str, target: ModelTarget, headers: dict[bytes, bytes], receive: Receive
     ) -> Response:
         if self._in_flight >= MAX_IN_FLIGHT or self._bytes_in_flight >= MAX_BYTES_IN_FLIGHT:
-            raise HttpError(503, "too many requests are waiting; try again later")
+            raise UnreadRequestError(503, "too many requests are waiting; try again later")
         self._in_flight += 1
         body = b""
         try:
@@ -167,7 +167,7 @@ def _unescape(text: str) -> str:
 async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > MAX_BODY_BYTES:
-        raise _too_large()
+        raise TooLargeError(MAX_BODY_BYTES)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -175,19 +175,15 @@ async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
             message = await asyncio.wait_for(receive(), BODY_TIMEOUT_S)
         except asyncio.TimeoutError:
             text = f"no more of the body came for {BODY_TIMEOUT_S} s"
-            raise HttpError(408, text) from None
+            raise UnreadRequestError(408, text) from None
         if message["type"] == "http.disconnect":
             raise _ClientGone
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > MAX_BODY_BYTES:
-            raise _too_large()
+            raise TooLargeError(MAX_BODY_BYTES)
         if not message.get("more_body", False):
             return b"".join(chunks)
-
-
-def _too_large() -> HttpError:
-    return HttpError(413, f"a body may have at most {MAX_BODY_BYTES} bytes; send fewer rows")
 
 
 def _version_status(version: Version) -> dict[str, Any]:

@@ -61,6 +61,18 @@ class ServingError(Exception):
         return HTTP_STATUS[self.code]
 
 
+class TooLargeError(ServingError):
+    """A body beyond the limit: to HTTP that is 413, whether gzip hid it or not."""
+
+    def __init__(self, limit: int) -> None:
+        message = f"a body may have at most {limit} bytes, unpacked as well; send fewer rows"
+        super().__init__(Code.INVALID_ARGUMENT, message)
+
+    @property
+    def http_status(self) -> int:
+        return 413
+
+
 def invalid(message: str) -> ServingError:
     """The most frequent error: the client's request does not make sense (HTTP 400)."""
     return ServingError(Code.INVALID_ARGUMENT, message)

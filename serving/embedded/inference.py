@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from serving.embedded import examples
-from serving.embedded.errors import Code, ServingError, invalid
+from serving.embedded.errors import Code, ServingError, TooLargeError, invalid
 from serving.embedded.json_document import parse, parse_with_rapidjson_numbers, quote
 from serving.embedded.metrics import ServerMetrics
 from serving.embedded.request_tensors import feeds_from_document
@@ -140,6 +140,5 @@ def _gunzip(body: bytes) -> bytes:
     except zlib.error:
         return b""
     if len(document) > MAX_BODY_BYTES:
-        message = f"the body unpacks to more than {MAX_BODY_BYTES} bytes; send fewer rows"
-        raise ServingError(Code.RESOURCE_EXHAUSTED, message)
+        raise TooLargeError(MAX_BODY_BYTES)
     return document if unpacker.eof else b""
