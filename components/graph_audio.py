@@ -57,7 +57,7 @@ def decode_clips(recordings: tf.Tensor, samples: int, rate: int) -> tf.Tensor:
     _require(place.size % 2 == 0, "audio has an odd number of bytes; 16-bit samples have two")
     audio = tf.strings.substr(recordings, tf.minimum(place.start, length), place.size)
     pcm = tf.io.decode_raw(audio, tf.int16, fixed_length=2 * samples)
-    return tf.cast(pcm, tf.float32) * 2.0**-15
+    return tf.ensure_shape(tf.cast(pcm, tf.float32) * 2.0**-15, (None, samples))
 
 
 def _find_audio(recordings: tf.Tensor, length: tf.Tensor, is_wav: tf.Tensor) -> _Place:

@@ -130,7 +130,7 @@ def export_big(
     std = tf.constant(standardisation.std, tf.float32)
     words = tf.constant(list(labels))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="audio")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="audio")], autograph=False)
     def serve(audio: tf.Tensor) -> dict[str, tf.Tensor]:
         clips = decode_clips(audio, front_end.samples, SAMPLE_RATE)
         features = (front_end(clips) - mean) / std
