@@ -33,9 +33,7 @@ def from_mapping(cls: type[T], values: Any, where: str) -> T:
     read = {}
     for item in fields(cls):  # type: ignore[arg-type]
         if item.name in values:
-            read[item.name] = _convert(
-                hints[item.name], values[item.name], f"{where}.{item.name}"
-            )
+            read[item.name] = _convert(hints[item.name], values[item.name], f"{where}.{item.name}")
         elif item.default is MISSING and item.default_factory is MISSING:
             raise InputError(f"{where}: the key {item.name!r} is missing")
     try:
@@ -55,7 +53,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
             return None
         (inner,) = [a for a in arguments if a is not type(None)]
         return _convert(inner, value, where)
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         return from_mapping(kind, value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):

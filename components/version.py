@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from components.constraint_evaluator.budgets import check_budgets, metric_units
 from components.errors import InputError
 from components.settings import from_mapping
 from components.trainer.recipe import Architecture, Recipe, Training
@@ -73,8 +74,8 @@ def read_version(path: str | Path) -> Version:
     """Reads a version's YAML.
 
     Raises:
-        InputError: the file cannot be read, is not YAML, or holds an unknown key or a value of
-            the wrong type, named with its place.
+        InputError: the file cannot be read, is not YAML, holds an unknown key or a value of the
+            wrong type, or states a budget on what is not measured; named with its place.
     """
     try:
         values = yaml.safe_load(Path(path).read_text())
@@ -87,5 +88,6 @@ def read_version(path: str | Path) -> Version:
     version = from_mapping(Version, values, str(path))
     if version.name != Path(path).stem:
         raise InputError(f"{path}: name is {version.name!r}; it must be the name of the file")
+    quantities = version.window.quantities if version.window else ()
+    check_budgets(version.budgets, metric_units(quantities), str(path))
     return version
-

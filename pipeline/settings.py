@@ -83,7 +83,7 @@ def read_settings(name: str, data: str) -> Settings:
 
 def home() -> Path:
     """Where runs keep their state, logs and checkpoints."""
-    return Path(os.environ.get("ML4IOT_HOME", _ROOT.parent / "work")).resolve()
+    return Path(os.environ.get("ML4IOT_HOME", _ROOT.parent / "runs")).resolve()
 
 
 def _version(wanted: str) -> Version:

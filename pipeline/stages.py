@@ -54,7 +54,6 @@ def to_the_edge(
         name=version.name,
         version=version.version,
         budgets=json.dumps(version.budgets),
-        pipeline_run=f"{settings.name}/local",
         reports=str(settings.reports),
     ).with_id(f"ConstraintEvaluator.{version.name}")
     pusher = EdgePusher(
@@ -80,7 +79,6 @@ def to_the_server(
         name=version.name,
         version=version.version,
         budgets=json.dumps(version.budgets),
-        pipeline_run=f"{settings.name}/local",
         reports=str(settings.reports),
     ).with_id(f"ServingEvaluator.{version.name}")
     components: list[BaseComponent] = [evaluator]

@@ -19,7 +19,6 @@ class ConstraintEvaluatorSpec(ComponentSpec):
         "name": ExecutionParameter(type=str),
         "version": ExecutionParameter(type=str),
         "budgets": ExecutionParameter(type=str),
-        "pipeline_run": ExecutionParameter(type=str),
         "reports": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -50,7 +49,6 @@ class ConstraintEvaluator(BaseComponent):
         name: str,
         version: str,
         budgets: str,
-        pipeline_run: str,
         reports: str,
         candidates: BaseChannel,
         examples: BaseChannel,
@@ -62,7 +60,6 @@ class ConstraintEvaluator(BaseComponent):
             name: of the version (``kws-a``), which is also the name of the bundle.
             version: of the model, told apart from earlier ones of that name by devices.
             budgets: a JSON mapping from metric to bound, see ``components.version.Version``.
-            pipeline_run: ``<pipeline>/<run>``, for the bundle's ``created_by``.
             reports: a folder that outlives runs; TFX removes the outputs of a component that fails,
                 and the report of a missed budget is wanted most of all. Gets ``<name>.json``.
             candidates: of Compression.
@@ -74,7 +71,6 @@ class ConstraintEvaluator(BaseComponent):
                 name=name,
                 version=version,
                 budgets=budgets,
-                pipeline_run=pipeline_run,
                 reports=reports,
                 candidates=candidates,
                 examples=examples,

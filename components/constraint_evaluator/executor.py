@@ -18,6 +18,7 @@ from components.constraint_evaluator.candidates import read_candidates
 from components.constraint_evaluator.evaluation import Request, evaluate, missed_budgets
 from components.constraint_evaluator.report import write_report
 from components.errors import InputError
+from components.pipeline_run import PipelineRun
 from components.specification import AudioSpecification, read_specification
 from components.trainer.task import read_rows
 from edge_client.bundle import write_bundle
@@ -50,7 +51,7 @@ class Executor(BaseExecutor):
             return read_rows(examples, split, order)
 
         evaluation = evaluate(
-            _request(exec_properties),
+            _request(exec_properties, PipelineRun.of(self._context)),
             specification,
             read_candidates(Path(artifact_utils.get_single_uri(input_dict["candidates"]))),
             read_split,
@@ -74,7 +75,7 @@ class Executor(BaseExecutor):
         bless(blessing, hashlib.sha256(bundle.read_bytes()).hexdigest())
 
 
-def _request(exec_properties: Mapping[str, Any]) -> Request:
+def _request(exec_properties: Mapping[str, Any], made_by: PipelineRun) -> Request:
     name = exec_properties["name"]
     try:
         budgets = json.loads(exec_properties["budgets"])
@@ -84,9 +85,4 @@ def _request(exec_properties: Mapping[str, Any]) -> Request:
         ) from None
     if not isinstance(budgets, dict):
         raise InputError(f"{name}: budgets must map metrics to bounds, not be {budgets!r}")
-    pipeline, _, run = exec_properties["pipeline_run"].partition("/")
-    if not (pipeline and run):
-        raise InputError(
-            f"{name}: pipeline_run is {exec_properties['pipeline_run']!r}; give <pipeline>/<run>"
-        )
-    return Request(name, exec_properties["version"], budgets, pipeline, run)
+    return Request(name, exec_properties["version"], budgets, made_by.pipeline, made_by.run)

@@ -19,7 +19,6 @@ class ServingEvaluatorSpec(ComponentSpec):
         "name": ExecutionParameter(type=str),
         "version": ExecutionParameter(type=str),
         "budgets": ExecutionParameter(type=str),
-        "pipeline_run": ExecutionParameter(type=str),
         "reports": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -49,18 +48,18 @@ class ServingEvaluator(BaseComponent):
         name: str,
         budgets: str,
         version: str,
-        pipeline_run: str,
         reports: str,
     ) -> None:
-        """Args:
-        model: of the Trainer.
-        examples: the clips, with a test split.
-        name: of the version.
-        budgets: JSON, metric to bound.
-        version: of the model.
-        pipeline_run: what made it, for the report.
-        reports: a folder that outlives runs, for ``<name>.json``; TFX removes the outputs of a
-            component that fails.
+        """Wires the verdict on one served version into a DAG.
+
+        Args:
+            model: of the Trainer.
+            examples: the clips, with a test split.
+            name: of the version.
+            budgets: JSON, metric to bound.
+            version: of the model.
+            reports: a folder that outlives runs, for ``<name>.json``; TFX removes the outputs of a
+                component that fails.
         """
         super().__init__(
             spec=ServingEvaluatorSpec(
@@ -69,7 +68,6 @@ class ServingEvaluator(BaseComponent):
                 name=name,
                 budgets=budgets,
                 version=version,
-                pipeline_run=pipeline_run,
                 reports=reports,
                 blessing=Channel(type=standard_artifacts.ModelBlessing),
                 report=Channel(type=ConstraintReport),

@@ -27,6 +27,7 @@ from components.constraint_evaluator.report import (
 )
 from components.errors import InputError
 from components.fingerprint import fingerprint
+from components.pipeline_run import PipelineRun
 from components.trainer.task import read_rows
 
 UNITS = {"accuracy": "%", "bytes": "B", "total_ms": "ms"}
@@ -64,7 +65,7 @@ class Executor(BaseExecutor):
             name=name,
             version=exec_properties["version"],
             task="keyword_spotting",
-            run=exec_properties["pipeline_run"],
+            run=str(PipelineRun.of(self._context)),
             candidates=(
                 CandidateReport(
                     recipe="SavedModel",
@@ -99,9 +100,7 @@ def _accuracy(predict: Callable[..., Any], rows: Sequence[dict[str, Any]]) -> Fi
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]
         labels = predict(audio=tf.constant([row["audio"] for row in batch]))["label"].numpy()
-        correct += sum(
-            label == row["label"] for label, row in zip(labels, batch, strict=True)
-        )
+        correct += sum(label == row["label"] for label, row in zip(labels, batch, strict=True))
     low, high = wilson(correct, len(rows))
     return Figure.of(100 * correct / len(rows), (100 * low, 100 * high))
 

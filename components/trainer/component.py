@@ -47,13 +47,15 @@ class Trainer(BaseComponent):
         specification: BaseChannel,
         audio: BaseChannel | None = None,
     ) -> None:
-        """Args:
-        name: of the version, for the progress bar.
-        recipe: ``components.trainer.recipe.Recipe`` as JSON.
-        checkpoints: a folder that outlives runs; a killed training goes on from there.
-        examples: features or windows, with train and validation splits.
-        specification: what the transform says of them.
-        audio: the clips the features were computed from, for augmentation.
+        """Wires the training of one version into a DAG.
+
+        Args:
+            name: of the version, for the progress bar.
+            recipe: ``components.trainer.recipe.Recipe`` as JSON.
+            checkpoints: a folder that outlives runs; a killed training goes on from there.
+            examples: features or windows, with train and validation splits.
+            specification: what the transform says of them.
+            audio: the clips the features were computed from, for augmentation.
         """
         super().__init__(
             spec=TrainerSpec(

@@ -36,9 +36,7 @@ def export_forecaster(
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="records")])
     def serve(records: tf.Tensor) -> dict[str, tf.Tensor]:
         flat = tf.reshape((records - mean) / std, (-1, window.input_steps * quantities))
-        forecast = tf.reshape(
-            model(flat, training=False), (-1, window.output_steps, quantities)
-        )
+        forecast = tf.reshape(model(flat, training=False), (-1, window.output_steps, quantities))
         return {"forecast": forecast}
 
     module = tf.Module()

@@ -58,9 +58,9 @@ def build_forecaster(
     inputs = tf.keras.Input((input_steps * quantities,), name="records")
     builder = _look_up(FORECASTERS, architecture, "forecasting")
     hidden = _call(builder, architecture, inputs, input_steps, quantities)
-    change = layers.Dense(
-        output_steps * quantities, kernel_initializer="zeros", name="change"
-    )(hidden)
+    change = layers.Dense(output_steps * quantities, kernel_initializer="zeros", name="change")(
+        hidden
+    )
     std = np.tile(np.asarray(standardisation.std, np.float32), output_steps)
     mean = np.tile(np.asarray(standardisation.mean, np.float32), output_steps)
     last = np.zeros((input_steps * quantities, output_steps * quantities), np.float32)

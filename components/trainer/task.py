@@ -33,9 +33,17 @@ class Split:
 class Task(Protocol):
     """What the training loop and the compression steps need to know of a task."""
 
-    specification: Specification
-    train: Split
-    validation: Split
+    @property
+    def specification(self) -> Specification:
+        """Of the features or windows."""
+
+    @property
+    def train(self) -> Split:
+        """What is learned from."""
+
+    @property
+    def validation(self) -> Split:
+        """What decides."""
 
     def build(self, architecture: Architecture) -> tf.keras.Model:
         """A fresh model of that architecture."""
@@ -53,7 +61,9 @@ class Task(Protocol):
 class KeywordTask:
     """Standardised features ``[n, frames, bins, 1]`` and one-hot labels ``[n, labels]``."""
 
-    def __init__(self, specification: AudioSpecification, features: Artifact, audio: Artifact) -> None:
+    def __init__(
+        self, specification: AudioSpecification, features: Artifact, audio: Artifact
+    ) -> None:
         """Reads the Examples.
 
         Args:

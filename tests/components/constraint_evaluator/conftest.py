@@ -199,7 +199,6 @@ def run(tmp_path: Path) -> Callable[..., Run]:
             "name": "tiny",
             "version": "7",
             "budgets": json.dumps(budgets),
-            "pipeline_run": "test_pipeline/run-1",
             "reports": str(tmp_path / "reports"),
         }
         error = None

@@ -27,7 +27,7 @@ def test_blesses_words(words, run) -> None:
     assert report.blessed
     assert report.reason == "keeps every budget"
     assert (report.name, report.version, report.task) == ("tiny", "7", "keyword_spotting")
-    assert report.run == "test_pipeline/run-1"
+    assert report.run == "by hand/by hand"
     by_recipe = {candidate.recipe: candidate for candidate in report.candidates}
     assert by_recipe["plain"].validation["accuracy"].value == 100
     assert by_recipe["wrong"].validation["accuracy"].value == 0
@@ -50,8 +50,8 @@ def test_bundle_holds_what_was_measured(words, run) -> None:
     manifest, report = bundle.manifest, read_report(left.report)
     assert bundle.model == words.models["good"]
     assert (manifest.name, manifest.version) == ("tiny", "7")
-    assert manifest.created_by.pipeline == "test_pipeline"
-    assert (manifest.created_by.run_id, manifest.created_by.recipe) == ("run-1", "packed")
+    assert manifest.created_by.pipeline == "by hand"
+    assert (manifest.created_by.run_id, manifest.created_by.recipe) == ("by hand", "packed")
     assert [(b.metric, b.required, b.measured) for b in manifest.budgets] == [
         (line.metric, line.required, line.measured) for line in report.budgets
     ]

@@ -1,0 +1,75 @@
+"""A version's YAML: what is understood, and the place named for what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.errors import InputError
+from components.trainer.recipe import Recipe
+from components.version import read_version, to_json
+
+GOOD = {
+    "name": "v",
+    "features": {"kind": "mfcc", "coefficients": 10},
+    "architecture": {"name": "ds_cnn", "width": 0.5},
+    "training": {"epochs": 3, "augmentation": {"noise": 0.8}},
+    "compression": [{"name": "int8", "steps": [{"step": "int8"}, {"step": "zlib"}]}],
+    "budgets": {"accuracy": 90, "bytes": 25000},
+}
+
+
+def written(folder: Path, values: object) -> Path:
+    path = folder / "v.yaml"
+    path.write_text(values if isinstance(values, str) else yaml.safe_dump(values))
+    return path
+
+
+def test_every_version_of_the_repository_is_understood(repository: Path) -> None:
+    names = [read_version(path).name for path in sorted(repository.glob("pipeline/versions/*"))]
+    assert {"kws-a", "kws-b", "kws-c", "little", "big", "th-a", "th-b", "th-a3", "th-b9"} < {*names}
+
+
+def test_recipe_survives_the_trip_through_an_execution_parameter(tmp_path: Path) -> None:
+    recipe = read_version(written(tmp_path, GOOD)).recipe
+    assert Recipe.from_json(yaml.safe_load(to_json(recipe))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"budgets": {"accuracy": "ninety"}}, r"budgets\.accuracy: must be a number"),
+        ({"budgets": {"speed": 3}}, r"budgets\.speed is not measured"),
+        ({"budgets": {"bytes": float("nan")}}, r"budgets\.bytes"),
+        ({"budgets": {"bytes": True}}, r"budgets\.bytes: must be a number"),
+        ({"budget": {"bytes": 3}}, r"unknown key 'budget'.*budgets"),
+        ({"training": {"epochs": 2.5}}, r"training\.epochs: must be a whole number"),
+        ({"training": {}}, r"training: the key 'epochs' is missing"),
+        ({"training": {"epochs": 1, "augmentation": {"echo": 1}}}, r"augmentation: unknown key"),
+        ({"features": {"kind": "mel"}}, r"features.*'mel'"),
+        ({"features": {"kind": "mfcc", "coefficients": 99}}, r"coefficients is 99"),
+        ({"features": None}, r"either features .* or window"),
+        ({"name": "w"}, r"must be the name of the file"),
+        ({"compression": {"name": "int8"}}, r"compression: must be a list"),
+    ],
+)
+def test_a_fault_is_named_with_its_place(
+    tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        read_version(written(tmp_path, {**GOOD, **change}))
+    assert "v.yaml" in str(caught.value) or "v:" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2", "", "just words"])
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match=r"v\.yaml"):
+        read_version(written(tmp_path, text))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.yaml: cannot be read"):
+        read_version(tmp_path / "nothing.yaml")

@@ -1,0 +1,68 @@
+"""``tfx run create`` for keyword spotting: clips to an answer on the device and from the server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from components.default_data.words import WordsRecipe, make_words
+from tests.end_to_end.conftest import BIN, VERSIONS, Shell
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def test_from_clips_to_answers_on_the_device_and_from_the_server(shell: Shell) -> None:
+    words = shell.home / "words"
+    make_words(words, WordsRecipe(speakers=40, takes=1))
+    settings = {
+        "ML4IOT_AUDIO": str(words),
+        "ML4IOT_VERSIONS": f"{VERSIONS / 'tiny-kws.yaml'},{VERSIONS / 'tiny-big.yaml'}",
+    }
+    created = shell.create("keyword_spotting", **settings)
+    assert created.returncode == 0, created.stderr
+    ran = shell.run("keyword_spotting", **settings)
+    assert ran.returncode == 0, ran.stderr
+
+    clips = sorted(words.glob("*/*.wav"))[::40]
+    bundle = shell.home / "pushed" / "tiny-kws.bundle"
+    predicted = subprocess.run(
+        [str(BIN / "ml4iot-edge"), "predict", str(bundle), *map(str, clips)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    answers = [json.loads(line) for line in predicted.stdout.splitlines()]
+    assert [answer["path"] for answer in answers] == [str(clip) for clip in clips]
+
+    with subprocess.Popen(
+        [str(BIN / "ml4iot-serve"), str(shell.home / "serving" / "tiny-big"), "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            assert server.stdout is not None
+            said = server.stdout.readline()
+            (url,) = [word for word in said.split() if word.startswith("http://")]
+            instances = [{"b64": _audio(clip)} for clip in clips]
+            answer = httpx.post(
+                f"{url}/v1/models/tiny-big:predict", json={"instances": instances}, timeout=60
+            )
+        finally:
+            server.terminate()
+            server.wait(60)
+    assert answer.status_code == 200, answer.text
+    predictions = answer.json()["predictions"]
+    assert len(predictions) == len(clips)
+    for prediction in predictions:
+        assert sum(prediction["probabilities"]) == pytest.approx(1, abs=1e-4)
+        assert prediction["label"] in {folder.name for folder in words.iterdir()}
+
+
+def _audio(clip: Path) -> str:
+    return base64.b64encode(clip.read_bytes()).decode()
