@@ -106,6 +106,12 @@ class RecordPredictor:
         return Forecast(values.reshape(self._shape), _latency(began, began, done))
 
 
+def load_predictor(bundle: Bundle, name: str = "bundle") -> AudioPredictor | RecordPredictor:
+    """The predictor for whatever the bundle's model does; raises :class:`ModelError`."""
+    kind = AudioPredictor if bundle.manifest.task == "keyword_spotting" else RecordPredictor
+    return kind(bundle, name)
+
+
 def _interpreter(bundle: Bundle, name: str) -> Interpreter:
     """The bundle's model, after its tensors turned out to be what the manifest says."""
     manifest = bundle.manifest

@@ -41,9 +41,13 @@ MAX_LABELS = 1000
 MAX_GOLDEN = 16
 MAX_BUDGETS = 100
 MAX_SAMPLES = 16 * 48_000  # of one clip
+MAX_RATE = 384_000  # Hz
 MAX_FRAME = 16_384  # samples of one frame
+MAX_FRAMES = 4096  # of one clip
+MAX_FRAMED = 2**22  # samples in all frames of one clip
 MAX_BINS = 512  # of the mel filters
-MAX_FEATURES = 2**20  # numbers in the features of one clip, or in one window
+MAX_RESIZED = 1024  # frames or bins after resizing
+MAX_WINDOW = 2**20  # numbers in one window
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -110,28 +114,31 @@ def _manifest(fields: Fields) -> Manifest:
 
 def _audio_input(part: Fields) -> AudioInput:
     part.choice("kind", ("audio",))
-    rate = part.whole("sample_rate", 1000, 384_000)
+    rate = part.whole("sample_rate", 1000, MAX_RATE)
     samples = part.whole("samples", 1, MAX_SAMPLES)
     features = AudioFeatures.from_json(part.plain("features"))
     # Bounds before anything is computed: matrices and memory grow with each of these.
-    frames, bins = features.shape
+    cut = 1 + (features.samples - features.frame_length) // features.frame_step
     if (
-        features.samples > MAX_SAMPLES
+        features.sample_rate > MAX_RATE
+        or features.samples > MAX_SAMPLES
         or features.frame_length > MAX_FRAME
+        or cut > MAX_FRAMES
+        or cut * features.frame_length > MAX_FRAMED
         or features.mel_bins > MAX_BINS
-        or frames * bins > MAX_FEATURES
+        or max(features.resize or (0,)) > MAX_RESIZED
     ):
         raise FieldError(f"{part.where}.features: too large for a device")
     if features.samples != round(samples * features.sample_rate / rate):
         raise FieldError(f"{part.where}.samples: {samples} at {rate} Hz are not the features' clip")
-    return AudioInput(rate, samples, features, _standardisation(part, bins))
+    return AudioInput(rate, samples, features, _standardisation(part, features.shape[1]))
 
 
 def _record_input(part: Fields) -> RecordInput:
     part.choice("kind", ("records",))
     window = RecordWindow.from_json(part.plain("window"))
     longest = max(window.input_steps, window.output_steps)
-    if longest * len(window.quantities) > MAX_FEATURES:
+    if longest * len(window.quantities) > MAX_WINDOW:
         raise FieldError(f"{part.where}.window: too large for a device")
     for quantity in window.quantities:
         if not all(isinstance(t, str) for t in (quantity.name, quantity.column, quantity.unit)):
@@ -157,7 +164,7 @@ def _label_output(part: Fields) -> LabelOutput:
 def _forecast_output(part: Fields) -> ForecastOutput:
     part.choice("kind", ("forecast",))
     return ForecastOutput(
-        part.texts("quantities", 1, MAX_LABELS), part.whole("steps", 1, MAX_FEATURES)
+        part.texts("quantities", 1, MAX_LABELS), part.whole("steps", 1, MAX_WINDOW)
     )
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_client.cli.predict import load
+from edge_client.cli.messages import native_silence
 
 if TYPE_CHECKING:
     from edge_client.bundle.file import Bundle
@@ -35,9 +35,11 @@ def run(chosen: argparse.Namespace) -> int:
     import numpy as np
 
     from edge_client.bundle.file import read_bundle
+    from edge_client.predictor import load_predictor
 
     bundle = read_bundle(chosen.bundle)
-    predictor = load(bundle, chosen.bundle)
+    with native_silence():
+        predictor = load_predictor(bundle, chosen.bundle)
     latencies = measure(bundle, predictor, chosen.runs)
     table = {}
     for step in ("features", "inference", "total"):

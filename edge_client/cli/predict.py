@@ -23,7 +23,6 @@ from edge_client.cli.messages import native_silence, say
 from edge_client.errors import EdgeError
 
 if TYPE_CHECKING:
-    from edge_client.bundle.file import Bundle
     from edge_client.predictor import AudioPredictor, RecordPredictor
 
 HELP = "classify recordings or forecast records"
@@ -67,10 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Runs the command; raises :class:`EdgeError` for wrong use and bad input."""
     from edge_client.bundle.file import read_bundle
-    from edge_client.predictor import AudioPredictor
+    from edge_client.predictor import AudioPredictor, load_predictor
 
     bundle = read_bundle(chosen.bundle)
-    predictor = load(bundle, chosen.bundle)
+    with native_silence():
+        predictor = load_predictor(bundle, chosen.bundle)
     if chosen.self_test:
         from edge_client.self_test import self_test
 
@@ -86,15 +86,6 @@ def run(chosen: argparse.Namespace) -> int:
     if isinstance(predictor, AudioPredictor):
         return _recordings(predictor, chosen)
     return _records(predictor, chosen)
-
-
-def load(bundle: Bundle, name: str) -> AudioPredictor | RecordPredictor:
-    """The predictor for whatever the bundle's model does, loaded without chatter."""
-    from edge_client.predictor import AudioPredictor, RecordPredictor
-
-    kind = AudioPredictor if bundle.manifest.task == "keyword_spotting" else RecordPredictor
-    with native_silence():
-        return kind(bundle, name)
 
 
 def _recordings(predictor: AudioPredictor, chosen: argparse.Namespace) -> int:

@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-def resample(
-    audio: npt.NDArray[np.float32], rate: int, wanted: int
-) -> npt.NDArray[np.float32]:
+def resample(audio: npt.NDArray[np.float32], rate: int, wanted: int) -> npt.NDArray[np.float32]:
     """``[..., n]`` at ``rate`` Hz to ``[..., ceil(n * wanted / rate)]`` at ``wanted`` Hz.
 
     Polyphase filtering with SciPy's Kaiser low-pass, so nothing above the lower of the two
