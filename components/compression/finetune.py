@@ -11,15 +11,17 @@ import tensorflow as tf
 from components.compression.steps import Context
 from components.trainer.fit import Figure, fit
 
-_SHARE_OF_LEARNING_RATE = 0.2
-
 
 @dataclass(frozen=True)
 class FineTuning:
-    """Options of every step that trains on; the rest is as in the first training."""
+    """Options of every step that trains on; the rest is as in the first training.
+
+    Starting from the first training's learning rate again recovers more than a small one does
+    (Renda et al., 2020, "Comparing rewinding and fine-tuning in neural network pruning").
+    """
 
     epochs: int = 10
-    learning_rate: float | None = None  # a fifth of the first training's
+    learning_rate: float | None = None  # None: that of the first training, which falls to 0 again
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
@@ -45,7 +47,7 @@ def fine_tune(
     training = replace(
         first,
         epochs=wanted.epochs,
-        learning_rate=wanted.learning_rate or _SHARE_OF_LEARNING_RATE * first.learning_rate,
+        learning_rate=wanted.learning_rate or first.learning_rate,
         warmup_epochs=0.0,
         patience=None,
         seed=first.seed + 1,  # augmented otherwise than the first epochs of the first training

@@ -115,9 +115,7 @@ def test_a_layer_that_cannot_be_cut_is_named() -> None:
 def test_a_narrowed_and_retrained_model_still_tells_the_words(
     keywords, compressor, recipe, run
 ) -> None:
-    steps = recipe(
-        {"step": "width_pruning", "keep": 0.5, "epochs": 8, "learning_rate": 0.01}, "float32"
-    )
+    steps = recipe({"step": "width_pruning", "keep": 0.5, "epochs": 8}, "float32")
     wide, narrow = compressor(recipe("float32")), compressor(steps)
     assert len(narrow.data) < len(wide.data)
     validation = keywords.task.validation
