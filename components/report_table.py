@@ -10,57 +10,68 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from components.constraint_evaluator.budgets import BudgetLine, number
+from components.constraint_evaluator.budgets import number
 from components.constraint_evaluator.report import Figure, Report, read_report
 from components.errors import InputError
 
 
 def verdict_table(reports: Sequence[Report]) -> Table:
-    """One row for each version: its figure on test, bytes, milliseconds, budgets, verdict."""
+    """One row for each version: bytes, milliseconds, each budget and its figure, the verdict."""
     table = Table(title="Verdicts", show_lines=True, padding=(0, 0))
     table.add_column("version\n(recipe)", overflow="fold")
-    table.add_column("metric on test\n[95 % interval]", overflow="fold")
     table.add_column("bytes", justify="right", no_wrap=True)
     table.add_column("ms\n(p95)", justify="right", no_wrap=True)
     table.add_column("required", no_wrap=True)
-    table.add_column("measured", justify="right", no_wrap=True)
+    table.add_column("measured\n[95 % interval]", no_wrap=True)
     table.add_column("blessed", overflow="fold")
     for report in sorted(reports, key=lambda r: (r.task != "keyword_spotting", r.name)):
         candidate = report.chosen_candidate
         total = candidate.latency["total"]
+        lines = [*_budgets(report), *_beside(report)]
         table.add_row(
             f"{report.name}\n({candidate.recipe})",
-            "\n".join(_figures(report)),
             f"{candidate.bytes:,}",
             f"{total.median_ms:.3f}\n({total.p95_ms:.3f})",
-            "\n".join(_required(line) for line in report.budgets),
-            "\n".join(_measured(line) for line in report.budgets),
+            "\n".join(required for required, _ in lines),
+            "\n".join(measured for _, measured in lines),
             "[green]yes[/]" if report.blessed else f"[red]no[/]: {_missed(report)}",
         )
     return table
 
 
-def _figures(report: Report) -> list[str]:
-    """The test figures; an error stands with its persistence, a ratio speaks for itself."""
+def _budgets(report: Report) -> list[tuple[str, str]]:
+    """Each budget beside what was measured for it."""
     lines = []
-    for metric, figure in report.test.items():
-        kind, _, quantity = metric.partition(".")
-        if kind == "accuracy":
-            lines.append(f"{_shown(figure)} %")
-        elif kind == "mae":
-            floor = report.test[f"persistence.{quantity}"]
-            lines += [f"{quantity} {_shown(figure)}", f"  persistence {number(floor.value)}"]
+    for line in report.budgets:
+        figure = report.test.get(line.metric, Figure(line.measured))
+        colour = "green" if line.met else "red"
+        unit = line.unit if line.metric == "accuracy" else ""
+        required = f"{line.metric} {line.comparison} {number(line.required)} {unit}".rstrip()
+        lines.append((required, f"[{colour}]{_shown(figure)}[/]"))
     return lines
+
+
+def _beside(report: Report) -> list[tuple[str, str]]:
+    """Figures that no budget bounds, persistence above all: an error says little without it."""
+    budgeted = {line.metric for line in report.budgets}
+    return [
+        (f"[dim]{metric}[/]", f"[dim]{_shown(figure)}[/]")
+        for metric, figure in report.test.items()
+        if metric not in budgeted and not metric.startswith("mae_over_persistence")
+    ]
 
 
 def _shown(figure: Figure) -> str:
     if figure.low is None or figure.high is None:
-        return number(figure.value)
-    return f"{number(figure.value)} [{figure.low:.4g}–{figure.high:.4g}]"
+        return _short(figure.value)
+    return f"{_short(figure.value)} [{figure.low:.3g}–{figure.high:.3g}]"
 
 
-def _required(line: BudgetLine) -> str:
-    return f"{line.metric} {line.comparison} {number(line.required)} {line.unit}".rstrip()
+def _short(value: float | None) -> str:
+    """Whole numbers whole; errors to three digits after the point, as the budgets state them."""
+    if value is None or float(value).is_integer():
+        return number(value)
+    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 def _missed(report: Report) -> str:
@@ -72,11 +83,6 @@ def _missed(report: Report) -> str:
         for line in report.budgets
         if not line.met
     )
-
-
-def _measured(line: BudgetLine) -> str:
-    colour = "green" if line.met else "red"
-    return f"[{colour}]{number(line.measured)}[/]"
 
 
 def find_reports(places: Sequence[Path]) -> list[Report]:

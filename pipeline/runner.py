@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import time
 import traceback
@@ -23,6 +24,7 @@ from tfx import v1 as tfx
 from components.errors import InputError
 from pipeline.settings import Settings
 
+_BEAM = re.compile(r" \[while running '.*'\]$")  # what Beam adds to an error's message
 _LONGEST_LINE = 500  # characters of a fault of ours; the log has the whole of it
 
 
@@ -40,8 +42,8 @@ def run(create: Callable[[], tuple[tfx.dsl.Pipeline, Settings]]) -> None:
             tfx.orchestration.LocalDagRunner().run(pipeline)
     except Exception as error:
         known = _input_error(error)
-        line = known or f"{type(error).__name__}: {error}".splitlines()[0][:_LONGEST_LINE]
-        print(f"error: {line}", file=sys.stderr, flush=True)
+        fault = f"{type(error).__name__}: {error}".splitlines()[0][:_LONGEST_LINE]
+        print(f"error: {_BEAM.sub('', str(known)) if known else fault}", file=sys.stderr)
         sys.exit(2 if known else 1)
 
 

@@ -32,9 +32,7 @@ def imported_roots(source: str) -> set[str]:
 
 
 def test_imports_are_found_wherever_they_stand():
-    source = (
-        "import a.b, c\nfrom d.e import f\nif c:\n    import h\nfrom . import i"
-    )
+    source = "import a.b, c\nfrom d.e import f\nif c:\n    import h\nfrom . import i"
     assert imported_roots(source) == {"a", "c", "d", "h"}
 
 

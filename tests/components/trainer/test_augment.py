@@ -73,9 +73,7 @@ def test_masks_set_whole_frames_and_bands(clips: Clips) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"shift_ms": 500}, {"speed": 0.3}, {"gain_db": 20}])
-def test_changes_stay_finite_and_within_the_clip(
-    clips: Clips, changes: dict[str, float]
-) -> None:
+def test_changes_stay_finite_and_within_the_clip(clips: Clips, changes: dict[str, float]) -> None:
     x: npt.NDArray[np.float32] = augmenter(clips, **changes).epoch(0)[0]
     assert x.shape == (12, *FEATURES.shape, 1)
     assert np.isfinite(x).all()
