@@ -12,6 +12,7 @@ fetched), ``ML4IOT_SPLITS`` (a folder of given train, validation and test lists)
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,13 +23,15 @@ from components.errors import InputError
 from components.fetch import fetch
 from components.mfcc_transform.component import MfccTransform
 from components.trainer.component import Trainer
-from components.version import to_json
+from components.trainer.recipe import Distillation
+from components.version import Version, to_json
 from pipeline.runner import run
 from pipeline.settings import SCHEMAS, Settings, read_settings
 from pipeline.stages import assemble, to_the_edge, to_the_server
 
 if TYPE_CHECKING:  # TFX must not be imported before our components have chosen Keras 2
     from tfx import v1 as tfx
+    from tfx.types.channel import BaseChannel
 
 
 def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
@@ -41,7 +44,8 @@ def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
     checks, gate = validation(audio, SCHEMAS / "audio")
     components = [clips, *checks]
     transforms: dict[str, MfccTransform] = {}
-    for version in settings.versions:
+    trainers: dict[str, Trainer] = {}
+    for version in teachers_first(settings.versions):
         features = to_json(version.features)
         if features not in transforms:
             transforms[features] = MfccTransform(
@@ -57,7 +61,9 @@ def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
             examples=examples,
             specification=specification,
             audio=audio,
+            teacher=model_of(version.training.distillation, trainers),
         ).with_id(f"Trainer.{version.name}")
+        trainers[version.name] = trainer
         components.append(trainer)
         if version.compression:
             components += to_the_edge(
@@ -93,6 +99,24 @@ def given_lists(folder: Path | None) -> dict[str, dict[str, str]]:
             )
         lists[split] = str(found[0])
     return {"lists": lists}
+
+
+def teachers_first(versions: Iterable[Version]) -> list[Version]:
+    """The versions, those that learn from another one behind those that do not."""
+    return sorted(versions, key=lambda version: version.training.distillation is not None)
+
+
+def model_of(
+    distillation: Distillation | None, trainers: Mapping[str, Trainer]
+) -> BaseChannel | None:
+    """The teacher's model; None for a version that learns from labels alone."""
+    if distillation is None:
+        return None
+    if distillation.teacher not in trainers:
+        raise InputError(
+            f"ML4IOT_VERSIONS: add {distillation.teacher}, from which another version learns"
+        )
+    return trainers[distillation.teacher].outputs["model"]
 
 
 if __name__ == "__main__":

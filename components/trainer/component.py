@@ -24,6 +24,7 @@ class TrainerSpec(ComponentSpec):
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "specification": ChannelParameter(type=FeatureSpecification),
         "audio": ChannelParameter(type=standard_artifacts.Examples, optional=True),
+        "teacher": ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {"model": ChannelParameter(type=standard_artifacts.Model)}
 
@@ -46,6 +47,7 @@ class Trainer(BaseComponent):
         examples: BaseChannel,
         specification: BaseChannel,
         audio: BaseChannel | None = None,
+        teacher: BaseChannel | None = None,
     ) -> None:
         """Wires the training of one version into a DAG.
 
@@ -56,6 +58,7 @@ class Trainer(BaseComponent):
             examples: features or windows, with train and validation splits.
             specification: what the transform says of them.
             audio: the clips the features were computed from, for augmentation.
+            teacher: the model of the version that ``recipe`` names for distillation.
         """
         super().__init__(
             spec=TrainerSpec(
@@ -65,6 +68,7 @@ class Trainer(BaseComponent):
                 examples=examples,
                 specification=specification,
                 audio=audio,
+                teacher=teacher,
                 model=Channel(type=standard_artifacts.Model),
             )
         )

@@ -14,7 +14,9 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import path_utils
 
+from components.errors import InputError
 from components.specification import AudioSpecification, Specification, read_specification
+from components.trainer.distill import check_teacher, taught
 from components.trainer.export import export_forecaster, export_keyword_model
 from components.trainer.fit import fit
 from components.trainer.recipe import Recipe
@@ -42,29 +44,43 @@ class Executor(BaseExecutor):
             artifact_utils.get_single_instance(audio) if audio else None,
         )
         recipe = Recipe.from_json(json.loads(exec_properties["recipe"]))
-        name = exec_properties["name"]
-        folder = Path(exec_properties["checkpoints"]) / f"{name}-{_key(recipe, task)}"
+        teacher = None
+        if input_dict.get("teacher"):
+            folder = Path(artifact_utils.get_single_uri(input_dict["teacher"]))
+            teacher = read_model(folder, task)
+        # Versions that differ in their budgets alone share one training.
+        folder = Path(exec_properties["checkpoints"]) / _key(recipe, task, teacher)
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):  # two runs at once would tread on each other's files
-            model = train(task, recipe, folder, f"training {name}")
+            model = train(task, recipe, folder, f"training {exec_properties['name']}", teacher)
         write_model(
             model, recipe, specification, artifact_utils.get_single_uri(output_dict["model"])
         )
 
 
-def train(task: Task, recipe: Recipe, checkpoints: Path, title: str) -> tf.keras.Model:
+def train(
+    task: Task,
+    recipe: Recipe,
+    checkpoints: Path,
+    title: str,
+    teacher: tf.keras.Model | None = None,
+) -> tf.keras.Model:
     """A model trained by ``recipe``, from its checkpoint where there is one."""
     training = recipe.training
     tf.keras.utils.set_random_seed(training.seed)
-    if training.mixed_precision:
-        tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    try:
-        model = task.build(recipe.architecture)
-    finally:
-        tf.keras.mixed_precision.set_global_policy("float32")
+    model = _build(task, recipe)
+    data = task.epochs(training)
+    if training.distillation is not None:
+        if teacher is None:
+            raise InputError(
+                f"training.distillation.teacher is {training.distillation.teacher!r}, "
+                "but the pipeline gives no model of it"
+            )
+        check_teacher(teacher, model, training.distillation.teacher)
+        data = taught(data, teacher, training.distillation)
     fit(
         model,
-        task.epochs(training),
+        data,
         len(task.train.inputs),
         task.loss(training),
         task.figure(),
@@ -77,6 +93,27 @@ def train(task: Task, recipe: Recipe, checkpoints: Path, title: str) -> tf.keras
     exact = task.build(recipe.architecture)
     exact.set_weights(model.get_weights())
     return exact
+
+
+def read_model(folder: Path, task: Task) -> tf.keras.Model:
+    """The model of a Model artifact, computing in the precision it was trained in."""
+    recipe = Recipe.from_json(json.loads((folder / "recipe.json").read_text()))
+    kept = tf.keras.models.load_model(folder / "keras" / "model.keras", compile=False)
+    if not recipe.training.mixed_precision:
+        return kept
+    model = _build(task, recipe)
+    check_teacher(kept, model, folder.name)
+    model.set_weights(kept.get_weights())
+    return model
+
+
+def _build(task: Task, recipe: Recipe) -> tf.keras.Model:
+    if recipe.training.mixed_precision:
+        tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        return task.build(recipe.architecture)
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
 
 
 def write_model(
@@ -94,12 +131,14 @@ def write_model(
     (Path(uri) / "recipe.json").write_text(json.dumps(recipe.to_json(), indent=1))
 
 
-def _key(recipe: Recipe, task: Task) -> str:
-    """Tells trainings apart: the recipe, the specification and the very numbers."""
+def _key(recipe: Recipe, task: Task, teacher: tf.keras.Model | None) -> str:
+    """Tells trainings apart: the recipe, the specification, the very numbers, the teacher."""
     digest = hashlib.sha256()
     for part in (recipe.to_json(), task.specification.to_json()):
         digest.update(json.dumps(part, sort_keys=True).encode())
     for split in (task.train, task.validation):
         digest.update(split.inputs.tobytes())
         digest.update(split.targets.tobytes())
+    for weights in teacher.get_weights() if teacher is not None else ():
+        digest.update(weights.tobytes())
     return digest.hexdigest()[:16]

@@ -38,6 +38,18 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """Learning from another model's probabilities beside the labels (Hinton et al., 2015)."""
+
+    teacher: str  # name of a version trained in the same run, on the same features
+    weight: float = 0.5  # share of the teacher's probabilities in the targets
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight <= 1:
+            raise ValueError(f"weight is {self.weight}; it must be above 0 and at most 1")
+
+
+@dataclass(frozen=True)
 class Training:
     """Optimisation: Adam with a linear warm-up and a cosine decay to zero."""
 
@@ -50,6 +62,7 @@ class Training:
     patience: int | None = None  # epochs without a better validation figure before it stops
     seed: int = 1
     augmentation: Augmentation = Augmentation()
+    distillation: Distillation | None = None
     mixed_precision: bool = False  # bfloat16 arithmetic, faster where the processor has it
 
 

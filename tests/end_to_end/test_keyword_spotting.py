@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(900)
 
 def test_from_clips_to_answers_on_the_device_and_from_the_server(shell: Shell) -> None:
     words = shell.home / "words"
-    make_words(words, WordsRecipe(speakers=40, takes=1))
+    make_words(words, WordsRecipe(speakers=40, takes=2))
     settings = {
         "ML4IOT_AUDIO": str(words),
         "ML4IOT_VERSIONS": f"{VERSIONS / 'tiny-kws.yaml'},{VERSIONS / 'tiny-big.yaml'}",
@@ -28,7 +28,7 @@ def test_from_clips_to_answers_on_the_device_and_from_the_server(shell: Shell) -
     ran = shell.run("keyword_spotting", **settings)
     assert ran.returncode == 0, ran.stderr
 
-    clips = sorted(words.glob("*/*.wav"))[::40]
+    clips = sorted(words.glob("*/*.wav"))[::80]
     bundle = shell.home / "pushed" / "tiny-kws.bundle"
     predicted = subprocess.run(
         [str(BIN / "ml4iot-edge"), "predict", str(bundle), *map(str, clips)],
