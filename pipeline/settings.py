@@ -30,7 +30,7 @@ class Settings:
     versions: tuple[Version, ...]
     home: Path  # state, logs, checkpoints
     push: Path  # where EdgePusher puts bundles
-    models: Path  # where Pusher puts Big, for TensorFlow Serving
+    models: Path  # where ServingPusher puts Big, for TensorFlow Serving
 
     @property
     def root(self) -> Path:

@@ -13,6 +13,7 @@ from components.compression.component import Compression
 from components.constraint_evaluator.component import ConstraintEvaluator
 from components.edge_pusher.component import EdgePusher
 from components.serving_evaluator.component import ServingEvaluator
+from components.serving_pusher.component import ServingPusher
 from components.trainer.component import Trainer
 from components.version import Version, to_json
 from pipeline.settings import Settings
@@ -93,15 +94,11 @@ def to_the_server(
         ).with_id(f"InfraValidator.{version.name}")
         components.append(validator)
         infra_blessing = validator.outputs["blessing"]
-    pusher = tfx.components.Pusher(
+    pusher = ServingPusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra_blessing,
-        push_destination=tfx.proto.PushDestination(
-            filesystem=tfx.proto.PushDestination.Filesystem(
-                base_directory=str(settings.models / version.name)
-            )
-        ),
+        base_directory=str(settings.models / version.name),
     ).with_id(f"Pusher.{version.name}")
     components.append(pusher)
     return components

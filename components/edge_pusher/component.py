@@ -10,12 +10,16 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from components.artifacts import EdgeBundle
 from components.edge_pusher.executor import Executor
+from components.pushing import this_moment
 
 
 class EdgePusherSpec(ComponentSpec):
     """See :class:`EdgePusher`."""
 
-    PARAMETERS = {"destination": ExecutionParameter(type=str)}
+    PARAMETERS = {
+        "destination": ExecutionParameter(type=str),
+        "moment": ExecutionParameter(type=str),
+    }
     INPUTS = {
         "bundle": ChannelParameter(type=EdgeBundle),
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
@@ -46,6 +50,7 @@ class EdgePusher(BaseComponent):
                 bundle=bundle,
                 blessing=blessing,
                 destination=destination,
+                moment=this_moment(),
                 pushed=Channel(type=standard_artifacts.PushedModel),
             )
         )

@@ -12,7 +12,8 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
 from components.blessing import blessed_sha256
-from components.edge_pusher.push import PushError, push
+from components.edge_pusher.push import push
+from components.pushing import PushError
 from edge_client.bundle import BundleError, read_bundle
 
 

@@ -35,7 +35,7 @@ class ServingEvaluator(BaseComponent):
     """Asks the exported SavedModel itself, as TensorFlow Serving will, for every test clip.
 
     Budgets: ``accuracy`` (percent), ``bytes`` (of the SavedModel's folder) and ``total_ms`` (one
-    clip, the median).  TFX's Pusher takes the blessing.
+    clip, the median).  The ServingPusher takes the blessing.
     """
 
     SPEC_CLASS = ServingEvaluatorSpec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def run_pipeline(case, folder: Path, budgets: dict[str, float]) -> None:
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(folder / "metadata.sqlite")
         ),
+        enable_cache=True,
     )
     tfx.orchestration.LocalDagRunner().run(pipeline)
 
@@ -58,6 +60,17 @@ def test_a_blessed_version_is_pushed(words, tmp_path: Path) -> None:
     assert (manifest.version, manifest.created_by.pipeline) == ("3", "tiny_pipeline")
     assert manifest.created_by.run_id.startswith("20")  # TFX names a run by its time
     assert read_report(tmp_path / "reports" / "tiny.json").blessed
+
+
+def test_what_somebody_removed_is_pushed_again(words, tmp_path: Path) -> None:
+    bundle = tmp_path / "pushed" / "tiny.bundle"
+    budgets = {"accuracy": 80, "bytes": 50_000}
+    run_pipeline(words, tmp_path, budgets)
+    before = bundle.read_bytes()
+    bundle.unlink()
+    shutil.rmtree(tmp_path / "candidates")
+    run_pipeline(words, tmp_path, budgets)  # the verdict comes from the cache, the push does not
+    assert bundle.read_bytes() == before
 
 
 def test_a_missed_budget_ends_the_run_before_the_push(words, tmp_path: Path) -> None:

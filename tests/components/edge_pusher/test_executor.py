@@ -11,7 +11,7 @@ from tfx.types import standard_artifacts
 from components.artifacts import EdgeBundle
 from components.blessing import bless
 from components.edge_pusher.executor import Executor
-from components.edge_pusher.push import PushError
+from components.pushing import PushError
 from edge_client.bundle import (
     ForecastOutput,
     Manifest,

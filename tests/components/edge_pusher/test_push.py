@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from components.edge_pusher import push as pushing
-from components.edge_pusher.push import PushError, push
+from components import pushing
+from components.edge_pusher.push import push
+from components.pushing import PushError
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 
@@ -48,7 +49,8 @@ def test_disk_full_keeps_the_old_bundle(tmp_path: Path) -> None:
     program = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from components.edge_pusher.push import PushError, push\n"
+        "from components.edge_pusher.push import push\n"
+        "from components.pushing import PushError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try:\n"
         "    push(b'new' * 2000, 'kws-a', Path(sys.argv[1]))\n"
