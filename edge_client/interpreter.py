@@ -35,6 +35,7 @@ class Interpreter:
         Raises:
             ModelError: LiteRT cannot run it, or it has other tensors than one in, one out.
         """
+        self._name = name
         try:
             self._lite = _litert()(model_content=model, num_threads=1)
             self._lite.allocate_tensors()
@@ -67,6 +68,9 @@ class Interpreter:
 
         Returns:
             The output, flat float32.  The array is the same for every call: copy what you keep.
+
+        Raises:
+            ModelError: an operation of the model fails.
         """
         real, quantised = self._real, self.quantization.input
         np.multiply(rows.reshape(real.shape), self._slope, out=real)
@@ -76,7 +80,10 @@ class Interpreter:
             np.clip(real, self._lowest, self._highest, out=real)
         np.copyto(self._stored_rows, real, casting="unsafe")
         self._lite.set_tensor(self._input, self._stored)
-        self._lite.invoke()
+        try:
+            self._lite.invoke()
+        except RuntimeError as error:
+            raise ModelError(f"{self._name}: LiteRT cannot run it ({_one_line(error)})") from None
         answer = self._answer
         np.copyto(answer, self._lite.get_tensor(self._output).reshape(-1), casting="unsafe")
         stored = self.quantization.output

@@ -223,7 +223,7 @@ def _find_columns(
 ) -> tuple[int, list[int]]:
     lower = [title.lower() for title in header]
     time = next((lower.index(title) for title in TIME_COLUMNS if title in lower), None)
-    missing = ["a time column such as 'Date Time'"] if time is None else []
+    missing = ["for the time (such as 'Date Time')"] if time is None else []
     columns = []
     for quantity in quantities:
         if quantity.column in header:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +100,17 @@ def test_records_as_the_design_says(forecast_bundle, station):
     assert np.allclose(lines[8]["forecast"], [[1.2, 38]] * 2)  # right after the gap
 
 
+def test_inputs_may_follow_options(run, keyword_bundle, words):
+    """argparse alone takes a list of inputs from one place only."""
+    _, straight, _ = run("predict", keyword_bundle, words / "low", words / "high")
+    status, mixed, err = run(
+        "predict", keyword_bundle, "--self-test", words / "low", "--summary", words / "high"
+    )
+    assert (status, len(err)) == (0, 2)
+    paths = [[json.loads(line)["path"] for line in lines] for lines in (straight, mixed)]
+    assert paths[0] == paths[1]
+
+
 def test_summary_of_recordings(run, keyword_bundle, words):
     status, out, err = run("predict", keyword_bundle, words, "--summary")
     assert (status, len(out), len(err)) == (0, 5, 1)
@@ -175,6 +187,8 @@ def test_self_test(run, keyword_bundle, forecast_bundle):
         (("predict", "{forecast}", "--list", "x"), "one CSV"),
         (("predict", "{forecast}", "{keyword}"), "0 CSV files in the zip"),
         (("predict", "{forecast}", "{csv}", "--last", "0.05"), "no 3 consecutive records"),
+        (("predict", "{keyword}", "x", "--loud"), "unrecognized arguments: --loud"),
+        (("bench", "{keyword}", "x"), "unrecognized arguments: x"),
         (("bench", "{keyword}", "--runs", "5"), "'5' is no whole number from 100"),
     ],
 )
@@ -224,6 +238,21 @@ def test_a_reader_that_has_seen_enough_is_no_error(keyword_bundle, words):
             timeout=120,
         )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told_in_one_line(keyword_bundle, words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "edge_client", "predict", str(keyword_bundle), str(words)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "No space left" in done.stderr
 
 
 @pytest.mark.parametrize(("hits", "trials"), [(0, 10), (10, 10), (760, 800), (1, 2)])

@@ -100,7 +100,7 @@ def test_any_order_and_any_repetition_give_the_same_records(order, again):
         ("", "empty"),
         ("time,T,RH\n", "a header but no rows"),
         ("time,T\n0,1\n", "no column 'rh (%)'; it has 'time', 'T'"),
-        ("a;b;c\n", "a time column such as 'Date Time' nor 'T (degC)' nor 'rh (%)'"),
+        ("a;b;c\n", "for the time (such as 'Date Time') nor 'T (degC)' nor 'rh (%)'"),
         ("time,T,RH\n0,1,2\n600,1\n", "line 3 has 2 cells where the header has 3"),
         ("time,T,RH\n0,warm,2\n", "line 2: 'warm' in column 'T' is no number"),
         ('time,T,RH\n0,"1' + "x" * 200_000, "not a CSV"),

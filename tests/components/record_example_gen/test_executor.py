@@ -100,7 +100,7 @@ def test_dirt_is_put_right_and_counted(csv, ingest) -> None:
     ("header", "rows", "message"),
     [
         (HEADER.replace("rh (%)", "humidity"), 100, "no column 'rh \\(%\\)'"),
-        (HEADER.replace("Date Time", "when"), 100, "no column a time column"),
+        (HEADER.replace("Date Time", "when"), 100, "no column for the time"),
         (HEADER, 0, "a header but no rows"),
         (HEADER, 3, "3 records are too few for a split 'validation'"),
     ],
