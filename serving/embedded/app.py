@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -108,20 +109,28 @@ class RestApi:
     async def _infer(
         self, verb: str, target: ModelTarget, headers: dict[bytes, bytes], receive: Receive
     ) -> Response:
-        if self._in_flight >= MAX_IN_FLIGHT or self._bytes_in_flight >= MAX_BYTES_IN_FLIGHT:
-            raise UnreadRequestError(503, "too many requests are waiting; try again later")
+        if self._in_flight >= MAX_IN_FLIGHT:
+            raise _busy()
         self._in_flight += 1
-        body = b""
+        size = 0
+        chunks: list[bytes] = []
         try:
-            body = await _body(headers, receive)
-            self._bytes_in_flight += len(body)
+            async for chunk in _body(headers, receive):
+                # Counted as they come: bodies half received take memory as well.
+                if self._bytes_in_flight + len(chunk) > MAX_BYTES_IN_FLIGHT:
+                    raise _busy()
+                chunks.append(chunk)
+                size += len(chunk)
+                self._bytes_in_flight += len(chunk)
+            body = b"".join(chunks)
+            chunks.clear()
             gzipped = headers.get(b"content-encoding") == b"gzip"
             answer = await asyncio.get_running_loop().run_in_executor(
                 self._workers, self._inference.answer, verb, target, body, gzipped
             )
         finally:
             self._in_flight -= 1
-            self._bytes_in_flight -= len(body)
+            self._bytes_in_flight -= size
         return Response(answer, media_type="application/json")
 
     def _status(self, target: ModelTarget) -> Response:
@@ -164,13 +173,17 @@ def _unescape(text: str) -> str:
     return unquote_to_bytes(text).decode("utf-8", "replace")
 
 
-async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+def _busy() -> UnreadRequestError:
+    return UnreadRequestError(503, "too many requests are waiting; try again later")
+
+
+async def _body(headers: dict[bytes, bytes], receive: Receive) -> AsyncIterator[bytes]:
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > MAX_BODY_BYTES:
         raise TooLargeError(MAX_BODY_BYTES)
-    chunks: list[bytes] = []
     size = 0
-    while True:
+    more = True
+    while more:
         try:
             message = await asyncio.wait_for(receive(), BODY_TIMEOUT_S)
         except asyncio.TimeoutError:
@@ -178,12 +191,12 @@ async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
             raise UnreadRequestError(408, text) from None
         if message["type"] == "http.disconnect":
             raise _ClientGone
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
+        chunk = message.get("body", b"")
+        size += len(chunk)
         if size > MAX_BODY_BYTES:
             raise TooLargeError(MAX_BODY_BYTES)
-        if not message.get("more_body", False):
-            return b"".join(chunks)
+        yield chunk
+        more = message.get("more_body", False)
 
 
 def _version_status(version: Version) -> dict[str, Any]:

@@ -61,9 +61,14 @@ def serve(
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
-        # uvicorn raises a signal that stopped it once more; that must not end the process midway.
+
+        def stop(*_: object) -> None:
+            server.should_exit = True
+
+        # For signals before uvicorn's own handlers are in place, and after: it raises the one that
+        # stopped it once more, and that must not end the process midway.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, stop)
         bound.listen(BACKLOG)
         when_ready()
         server.run(sockets=[bound])

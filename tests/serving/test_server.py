@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
 import http.client
 import json
 import socket
 import threading
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from serving.embedded import app
 from serving.embedded.app import MAX_IN_FLIGHT, METRICS_PATH
 from serving.embedded.inference import MAX_BODY_BYTES
+from serving.embedded.metrics import ServerMetrics
+from serving.embedded.versions import VersionManager
 from tests.serving.exchange import post_json, send
 
 SCALE = "/v1/models/scale:predict"
@@ -123,6 +129,49 @@ def test_too_many_requests_at_once_are_told_to_come_back(embedded):
             connection.close()
     while post_json(embedded, SCALE, {"instances": [1.0]}).status != 200:
         pass
+
+
+def test_bodies_half_received_count_towards_the_memory_allowed(monkeypatch):
+    """Clients that send much and never end must not fill the memory together."""
+    monkeypatch.setattr(app, "MAX_BYTES_IN_FLIGHT", 100)
+    api = app.RestApi(VersionManager([], ServerMetrics()), ServerMetrics())
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "raw_path": SCALE.encode(),
+        "query_string": b"",
+        "headers": [],
+    }
+
+    async def answer_to(*messages: dict[str, Any], never: asyncio.Event | None = None) -> int:
+        left = list(messages)
+        statuses: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            if not left and never is not None:
+                never.set()
+                await asyncio.Event().wait()
+            return left.pop(0)
+
+        async def send_back(message: dict[str, Any]) -> None:
+            statuses.append(message.get("status", 0))
+
+        await api(scope, receive, send_back)
+        return statuses[0]
+
+    async def scenario() -> tuple[int, int]:
+        half = {"type": "http.request", "body": b"x" * 60, "more_body": True}
+        whole = {"type": "http.request", "body": b"x" * 60}
+        received = asyncio.Event()
+        first = asyncio.ensure_future(answer_to(half, never=received))
+        await received.wait()
+        beside_it = await answer_to(whole)
+        first.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await first
+        return beside_it, await answer_to(whole)
+
+    assert asyncio.run(scenario()) == (503, 400)  # 400: read whole, and no JSON
 
 
 def test_keep_alive_and_several_requests_on_one_connection(server):
