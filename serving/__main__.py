@@ -7,11 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_client.cli.parser import OneLineParser
 from serving import real_server
 from serving.announce import announcement, open_log
-from serving.options import BINARY_VARIABLE, ServeOptions, UsageError, base_url
-
-BACKENDS = ("auto", "tensorflow", "container", "embedded")
+from serving.options import BACKENDS, BINARY_VARIABLE, ServeOptions, UsageError, base_url
 
 _DESCRIPTION = """\
 Serves a SavedModel over TensorFlow Serving's REST API (/v1/models/NAME:predict and so on).
@@ -48,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> ServeOptions:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         "ml4iot-serve",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -75,10 +74,10 @@ def _run(options: ServeOptions) -> int:
     port = real_server.free_port(options)
     log_file = open_log(options, port)
     if backend == "tensorflow":
-        command = real_server.binary_command(program, options, port, log_file.parent)
+        command = real_server.binary_command(program, options, port)
         what = f"{program}, on every interface of this machine,"
     else:
-        command = real_server.container_command(program, options, port, log_file.parent)
+        command = real_server.container_command(program, options, port)
         what = f"{real_server.IMAGE} in {program}"
     url = base_url(options.host, port)
     line = announcement(what, options, url, log_file)

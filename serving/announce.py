@@ -14,13 +14,18 @@ def announcement(what: str, options: ServeOptions, url: str, log_file: Path) -> 
     return f"{what} serves {served} (log: {log_file})"
 
 
+def state_folder() -> Path:
+    """Where what a server leaves behind goes, unless told otherwise."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state, "ml4iot")
+
+
 def open_log(options: ServeOptions, port: int) -> Path:
     """The log's path, its folder made and the file emptied. Raises `UsageError`."""
     if options.log_file is not None:
         path = options.log_file.resolve()
     else:
-        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        path = Path(state, "ml4iot", f"serve-{port}.log")
+        path = state_folder() / f"serve-{port}.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import urllib.parse
-import urllib.request
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +23,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from edge_client.cli.parser import OneLineParser
 from serving.launcher import start_server
 from serving.load_client import Load, LoadError, measure
-from serving.options import ServeOptions, UsageError, check_model_folder
+from serving.options import BACKENDS, ServeOptions, UsageError, check_model_folder
+from serving.readiness import get_json
 
 CONNECTIONS = (1, 8)
 SAMPLES = 16_000
 WRITE_TIMEOUT_S = 300
 METADATA_TIMEOUT_S = 10
-MAX_METADATA_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for question in questions
                 for load in _ask(question, arguments, console)
             ]
-    except (UsageError, LoadError, TimeoutError) as error:
+    except (UsageError, LoadError, OSError) as error:
         print(f"serving.benchmark: {error}", file=sys.stderr)
         return 2
     _print(console, rows)
@@ -68,12 +68,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m serving.benchmark", description=__doc__)
+    parser = OneLineParser(
+        "python -m serving.benchmark", description=(__doc__ or "").partition(": ")[2]
+    )
     parser.add_argument("--model", type=Path, help="a model folder to measure as well")
-    parser.add_argument("--backend", default="embedded", help="as of ml4iot-serve; default: it")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, default="embedded", help="as of ml4iot-serve"
+    )
     parser.add_argument("--seconds", type=float, default=3.0, help="of a round; default: 3")
     parser.add_argument("--rounds", type=int, default=5, help="medians are of these; default: 5")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if not 0.1 <= arguments.seconds <= 600:
+        parser.error(f"--seconds {arguments.seconds:g}: 0.1 to 600 are taken")
+    if not 1 <= arguments.rounds <= 100:
+        parser.error(f"--rounds {arguments.rounds}: 1 to 100 are taken")
+    return arguments
 
 
 def _questions(folder: Path, model: Path | None) -> list[Question]:
@@ -113,8 +122,7 @@ def _ask(question: Question, arguments: argparse.Namespace, console: Console) ->
 def request_for(url: str, model: str) -> bytes:
     """A row that fits the model's default signature; strings are a second of audio."""
     path = f"{url}/v1/models/{urllib.parse.quote(model)}/metadata"
-    with urllib.request.urlopen(path, timeout=METADATA_TIMEOUT_S) as response:
-        metadata = json.loads(response.read(MAX_METADATA_BYTES))
+    metadata = get_json(path, METADATA_TIMEOUT_S)
     signatures = metadata["metadata"]["signature_def"]["signature_def"]
     if "serving_default" not in signatures:
         raise UsageError(f"model {model!r} has no signature serving_default")

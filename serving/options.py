@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+BACKENDS = ("auto", "tensorflow", "container", "embedded")
 BINARY_VARIABLE = "ML4IOT_TENSORFLOW_MODEL_SERVER"
 
 

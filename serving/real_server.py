@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from serving.announce import state_folder
 from serving.options import ServeOptions, UsageError, bind
 from serving.readiness import is_ready
 
@@ -73,9 +74,9 @@ def _succeeds(command: list[str]) -> bool:
     return done.returncode == 0
 
 
-def binary_command(binary: str, options: ServeOptions, port: int, log_folder: Path) -> list[str]:
+def binary_command(binary: str, options: ServeOptions, port: int) -> list[str]:
     """The command line of the program. It always listens on every interface."""
-    monitoring = _monitoring_file(log_folder)
+    monitoring = _monitoring_file()
     command = [binary, f"--rest_api_port={port}", "--port=0", *_COMMON]
     command.append(f"--monitoring_config_file={monitoring}")
     if options.config is not None:
@@ -88,11 +89,11 @@ def binary_command(binary: str, options: ServeOptions, port: int, log_folder: Pa
     return command
 
 
-def container_command(engine: str, options: ServeOptions, port: int, log_folder: Path) -> list[str]:
+def container_command(engine: str, options: ServeOptions, port: int) -> list[str]:
     """The command line that runs the container, published on the host asked for."""
     if options.config is not None:
         raise UsageError("--config names folders of this machine; the container takes MODEL_FOLDER")
-    monitoring = _monitoring_file(log_folder)
+    monitoring = _monitoring_file()
     host = f"[{options.host}]" if ":" in options.host else options.host
     return [
         engine,
@@ -110,11 +111,16 @@ def container_command(engine: str, options: ServeOptions, port: int, log_folder:
     ]
 
 
-def _monitoring_file(folder: Path) -> Path:
-    path = folder / "monitoring.config"
+def _monitoring_file() -> Path:
+    path = state_folder() / "monitoring.config"
     aside = path.with_suffix(f".{os.getpid()}")
-    aside.write_text(_MONITORING, encoding="ascii")
-    aside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(_MONITORING, encoding="ascii")
+        aside.replace(path)
+    except OSError as error:
+        problem = f"cannot write {path}: {error.strerror}; name another folder by XDG_STATE_HOME"
+        raise UsageError(problem) from error
     return path
 
 
@@ -137,16 +143,15 @@ def run(
     def stop(*_: object) -> None:
         nonlocal stopped
         stopped = True
-        with contextlib.suppress(ProcessLookupError):
-            server.send_signal(signal.SIGTERM)
 
+    # Before there is a server: a signal in between would leave it behind.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     with log_file.open("wb") as log:
-        # Its own session: a Ctrl-C in the terminal must reach it through `stop` only.
+        # Its own session: a Ctrl-C in the terminal must reach it through this process only.
         server = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
         try:
             deadline = time.monotonic() + START_TIMEOUT_S
             while server.poll() is None and not stopped and not is_ready(url, model):
@@ -157,7 +162,7 @@ def run(
                 when_ready()
             while not stopped:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    server.wait(timeout=0.5)
+                    server.wait(timeout=0.2)
                     break
         finally:
             _end(server)

@@ -37,6 +37,18 @@ def test_a_model_folder_that_is_none_is_told(tmp_path, capsys):
     assert "no such folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments", [("--rounds", "0"), ("--seconds", "0"), ("--seconds", "nan"), ("--backend", "x")]
+)
+def test_wrong_use_costs_one_line(arguments, capsys):
+    with pytest.raises(SystemExit) as left:
+        benchmark.main(arguments)
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert arguments[0] in said
+
+
 @pytest.mark.slow
 def test_the_table_has_a_row_for_each_load(own_models, capsys):
     arguments = ["--model", str(own_models / "scale"), "--seconds", "0.2", "--rounds", "1"]

@@ -8,13 +8,14 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from serving import real_server
 from serving.launcher import start_server
-from serving.options import BINARY_VARIABLE, ServeOptions, UsageError, base_url
+from serving.options import BINARY_VARIABLE, ServeOptions, UsageError, base_url, bind
 from serving.readiness import is_ready
 from tests.serving.exchange import post_json, send
 
@@ -58,6 +59,7 @@ def test_wrong_use_is_told(tmp_path, own_models):
     assert "either a model folder or a --config" in refused(serve())
     assert "either a model folder or a --config" in refused(serve(scale, "--config", "x"))
     assert "cannot be a model's name" in refused(serve(scale, "--name", "a/b"))
+    assert "invalid int value: 'x'" in refused(serve(scale, "--port", "x"))
     assert "between 0 and 65535" in refused(serve(scale, "--port", "70000"))
     assert "no such file" in refused(serve("--config", tmp_path / "models.config"))
     assert "no such program" in refused(serve(scale, "--binary", tmp_path / "server"))
@@ -94,6 +96,51 @@ def test_a_model_that_cannot_be_loaded_is_told(tmp_path):
     assert done.returncode == 2
     assert "version 1" in done.stderr.splitlines()[-1]
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_right_after_the_announcement_is_heeded(own_models, number):
+    """Before the event loop runs there is nobody but us to take note of it."""
+    from serving.embedded.model_config import ModelConfig
+    from serving.embedded.server import serve as serve_here
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    announced = []
+
+    def announce() -> None:
+        announced.append(True)
+        signal.raise_signal(number)
+
+    try:
+        with bind("127.0.0.1", 0) as bound:
+            serve_here([ModelConfig("scale", own_models / "scale")], bound, announce)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert announced == [True]
+
+
+def test_readiness_asks_this_machine_and_no_proxy(server, monkeypatch):
+    for variable in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert is_ready(server.url, "scale")
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-x\r\n", b"HTTP/1.0 200 OK\r\n\r\n[1]"])
+def test_somebody_else_on_the_port_is_not_ready(answer):
+    def talk(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=talk, args=(listening,))
+        thread.start()
+        assert not is_ready(base_url(*listening.getsockname()), "scale")
+        thread.join()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -172,7 +219,7 @@ def test_a_program_that_dies_is_told_with_the_end_of_its_log(own_models, tmp_pat
 
 def test_the_container_gets_the_folder_read_only_and_the_host_asked_for(tmp_path):
     options = ServeOptions(tmp_path / "models", "big", host="127.0.0.1")
-    command = real_server.container_command("docker", options, 9000, tmp_path)
+    command = real_server.container_command("docker", options, 9000)
     assert command[:2] == ["docker", "run"]
     assert "--publish=127.0.0.1:9000:8501" in command
     assert f"--volume={tmp_path / 'models'}:/models/big:ro" in command
