@@ -105,6 +105,8 @@ def _fetch(remote: Remote, folder: Path) -> Path:
             f"{remote.url}: cannot be fetched ({error or type(error).__name__}); repeat, what came "
             "so far is kept, or name a local path"
         ) from None
+    except InputError:
+        raise
     except ValueError:
         pinned = "the pinned checksum" if remote.sha256 else f"the checksum kept in {record}"
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -10,6 +11,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from components.errors import InputError
 
 T = TypeVar("T")
+
+# Of what becomes the name of a file, a folder or a model, on any system.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def from_mapping(cls: type[T], values: Any, where: str) -> T:
@@ -71,7 +75,10 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
             raise InputError(f"{where}: must be a mapping, not {_shown(value)}")
         return {str(k): _convert(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise InputError(f"{where}: {_shown(value)} is too large for a number") from None
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if kind in (str, bool) and isinstance(value, kind):

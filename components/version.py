@@ -12,7 +12,7 @@ import yaml
 
 from components.constraint_evaluator.budgets import check_budgets, metric_units
 from components.errors import InputError
-from components.settings import from_mapping
+from components.settings import NAME, from_mapping
 from components.trainer.recipe import Architecture, Recipe, Training
 from edge_client.features.spec import AudioFeatures, RecordWindow
 
@@ -52,6 +52,25 @@ class Version:
             raise InputError(
                 f"{self.name}: give either features (keyword spotting) or window (forecasting)"
             )
+        for key in ("name", "version"):
+            if not NAME.fullmatch(getattr(self, key)):
+                raise InputError(
+                    f"{self.name}: {key} is {getattr(self, key)!r}; use up to 64 letters, digits, "
+                    "'-', '_' and '.'"
+                )
+        if self.features is not None:
+            frames, bins = self.features.shape
+            wanted = self.training.augmentation
+            if wanted.time_mask_ms > frames * self.features.frame_step_ms:
+                raise InputError(
+                    f"{self.name}: training.augmentation.time_mask_ms is {wanted.time_mask_ms:g}, "
+                    f"longer than {frames} frames of {self.features.frame_step_ms:g} ms"
+                )
+            if wanted.frequency_mask > bins:
+                raise InputError(
+                    f"{self.name}: training.augmentation.frequency_mask is "
+                    f"{wanted.frequency_mask}, more than the {bins} bins there are"
+                )
 
     @property
     def task(self) -> str:
@@ -78,9 +97,11 @@ def read_version(path: str | Path) -> Version:
             wrong type, or states a budget on what is not measured; named with its place.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text; give a YAML") from None
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         line = f", line {place.line + 1}" if place else ""

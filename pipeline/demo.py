@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import httpx
@@ -128,11 +129,14 @@ def big_predictions(models: Path, clips: Sequence[Path]) -> list[dict[str, Any]]
         for clip in clips:
             started = time.perf_counter()
             audio = base64.b64encode(clip.read_bytes()).decode()
-            answer = httpx.post(
-                f"{url}/v1/models/{models.name}:predict",
-                json={"instances": [{"b64": audio}]},
-                timeout=_ASK_SECONDS,
-            )
+            try:
+                answer = httpx.post(
+                    f"{url}/v1/models/{models.name}:predict",
+                    json={"instances": [{"b64": audio}]},
+                    timeout=_ASK_SECONDS,
+                )
+            except httpx.HTTPError as error:
+                raise DemoError(f"{url} does not answer: {error}") from None
             if answer.status_code != 200:
                 raise DemoError(f"the server answered {answer.status_code}: {answer.text}")
             (prediction,) = answer.json()["predictions"]
@@ -155,9 +159,14 @@ def _server(models: Path) -> Iterator[str]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
+        # Without it a server that never says where it listens would be waited for for ever.
+        too_long = Timer(_START_SECONDS, process.kill)
+        too_long.daemon = True
+        too_long.start()
         try:
             assert process.stdout is not None
             said = process.stdout.readline().strip()
+            too_long.cancel()
             address = [word for word in said.split() if word.startswith("http://")]
             if not address:
                 raise DemoError(f"ml4iot-serve did not start: {said}")

@@ -61,29 +61,44 @@ def read_settings(name: str, data: str) -> Settings:
         data: the environment variable that names its data.
 
     Raises:
-        InputError: a version that does not exist, or one whose file is wrong.
+        InputError: a version that does not exist, is named twice or whose file is wrong, or a
+            home that cannot be made.
     """
     place = home()
-    splits = os.environ.get("ML4IOT_SPLITS")
-    wanted = os.environ.get("ML4IOT_VERSIONS", _DEFAULT_VERSIONS)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"ML4IOT_HOME: {place} cannot be made a folder ({error.strerror}); name another one"
+        ) from None
+    splits = _given("ML4IOT_SPLITS")
+    wanted = _given("ML4IOT_VERSIONS") or _DEFAULT_VERSIONS
     versions = [_version(part.strip()) for part in wanted.split(",") if part.strip()]
     of_task = tuple(version for version in versions if version.task == name)
     if not of_task:
         raise InputError(f"ML4IOT_VERSIONS names no version for {name}: {wanted!r}")
+    names = [version.name for version in of_task]
+    for twice in sorted(n for n in names if names.count(n) > 1):
+        raise InputError(f"ML4IOT_VERSIONS names {twice!r} twice: {wanted!r}; name it once")
     return Settings(
         name=name,
-        data=os.environ.get(data),
+        data=_given(data),
         splits=Path(splits).resolve() if splits else None,
         versions=of_task,
         home=place,
-        push=Path(os.environ.get("ML4IOT_PUSH", place / "pushed")).resolve(),
-        models=Path(os.environ.get("ML4IOT_MODELS", place / "serving")).resolve(),
+        push=Path(_given("ML4IOT_PUSH") or place / "pushed").resolve(),
+        models=Path(_given("ML4IOT_MODELS") or place / "serving").resolve(),
     )
 
 
 def home() -> Path:
     """Where runs keep their state, logs and checkpoints."""
-    return Path(os.environ.get("ML4IOT_HOME", _ROOT.parent / "runs")).resolve()
+    return Path(_given("ML4IOT_HOME") or _ROOT.parent / "runs").resolve()
+
+
+def _given(variable: str) -> str | None:
+    """The variable's value; one that is set to nothing counts as not set."""
+    return os.environ.get(variable) or None
 
 
 def _version(wanted: str) -> Version:

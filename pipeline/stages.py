@@ -42,6 +42,7 @@ def to_the_edge(
         audio: the clips behind ``examples``, for fine-tuning; records have none.
     """
     compression = Compression(
+        name=version.name,
         model=trainer.outputs["model"],
         examples=examples,
         audio=audio,

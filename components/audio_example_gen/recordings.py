@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -63,7 +64,7 @@ def open_source(path: Path) -> Iterator[Source]:
     elif path.is_file():
         try:
             archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError):
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
             raise InputError(
                 f"{path}: is no complete zip; fetch it again or name a folder of <word>/*.wav"
             ) from None
@@ -101,7 +102,7 @@ class _Zip:
             if self._archive.getinfo(recording.place).file_size > _LARGEST:
                 raise _too_large(where)
             return self._archive.read(recording.place)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError):
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError):
             raise InputError(f"{where} is damaged in the zip; fetch the zip again") from None
         except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed some other way
             raise InputError(f"{where} cannot be unpacked ({error})") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -28,7 +29,8 @@ class Splitting:
             if given is not None and set(given) != set(SPLITS):
                 raise InputError(f"splits.{name}: must name exactly {', '.join(SPLITS)}")
         shares = self.shares or _SHARES
-        if any(share <= 0 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
+        in_range = all(share > 0 for share in shares.values())  # which NaN is not
+        if not in_range or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
             raise InputError("splits.shares: must be above 0 and add up to 1")
 
 

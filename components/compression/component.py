@@ -37,6 +37,7 @@ class Compression(BaseComponent):
 
     def __init__(
         self,
+        name: str,
         recipes: str,
         model: BaseChannel,
         examples: BaseChannel,
@@ -46,6 +47,7 @@ class Compression(BaseComponent):
         """Checks the recipes, so that a mistake shows before the training.
 
         Args:
+            name: of the version, for messages.
             recipes: a list of ``components.version.CompressionRecipe`` as JSON.
             model: the Trainer's.
             examples: features or windows, for representative sets and fine-tuning.
@@ -55,7 +57,7 @@ class Compression(BaseComponent):
         Raises:
             InputError: a recipe cannot be run.
         """
-        read_recipes(recipes)
+        read_recipes(recipes, f"{name}: compression")
         super().__init__(
             spec=CompressionSpec(
                 recipes=recipes,

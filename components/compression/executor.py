@@ -71,16 +71,23 @@ def read_model(folder: Path) -> tuple[tf.keras.Model, Recipe]:
         raise InputError(f"{model}: not a Keras model ({error})") from None
 
 
-def read_recipes(text: str) -> tuple[CompressionRecipe, ...]:
-    """The recipes in an execution parameter, checked; raises ``InputError``."""
+def read_recipes(text: str, where: str = "compression") -> tuple[CompressionRecipe, ...]:
+    """The recipes in an execution parameter, checked.
+
+    Args:
+        text: a JSON list.
+        where: the place they come from, for the message.
+
+    Raises:
+        InputError: what is no recipe, or one that cannot be run.
+    """
     values = json.loads(text)
     if not isinstance(values, list):
-        raise InputError("compression: must be a list of recipes")
+        raise InputError(f"{where}: must be a list of recipes")
     recipes = tuple(
-        from_mapping(CompressionRecipe, value, f"compression[{i}]")
-        for i, value in enumerate(values)
+        from_mapping(CompressionRecipe, value, f"{where}[{i}]") for i, value in enumerate(values)
     )
-    check(recipes)
+    check(recipes, where)
     return recipes
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from components.errors import InputError
-from components.settings import from_mapping
+from components.settings import NAME, from_mapping
 from components.trainer.recipe import Training
 from components.trainer.task import Task
 from components.version import CompressionRecipe
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Stage(enum.IntEnum):
@@ -84,7 +81,7 @@ def plan(recipe: CompressionRecipe, where: str) -> tuple[Planned, ...]:
     Raises:
         InputError: an unknown step, a wrong order, or an option that is unknown or out of range.
     """
-    if not _NAME.fullmatch(recipe.name):
+    if not NAME.fullmatch(recipe.name):
         raise InputError(
             f"{where}.name: {recipe.name!r} cannot name a folder; use up to 64 letters, digits, "
             "'-', '_' and '.'"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.types import standard_artifacts
@@ -9,7 +11,8 @@ from tfx.types.channel import BaseChannel, Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.artifacts import ConstraintReport
-from components.serving_evaluator.executor import Executor
+from components.constraint_evaluator.budgets import check_budgets
+from components.serving_evaluator.executor import UNITS, Executor
 
 
 class ServingEvaluatorSpec(ComponentSpec):
@@ -50,7 +53,7 @@ class ServingEvaluator(BaseComponent):
         version: str,
         reports: str,
     ) -> None:
-        """Wires the verdict on one served version into a DAG.
+        """Checks the budgets, so that a mistake shows before the training.
 
         Args:
             model: of the Trainer.
@@ -60,7 +63,11 @@ class ServingEvaluator(BaseComponent):
             version: of the model.
             reports: a folder that outlives runs, for ``<name>.json``; TFX removes the outputs of a
                 component that fails.
+
+        Raises:
+            InputError: a budget on what is not measured of a served model.
         """
+        check_budgets(json.loads(budgets), UNITS, name)
         super().__init__(
             spec=ServingEvaluatorSpec(
                 model=model,

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from components.settings import from_mapping
+
+
+def _check(given: Any, fields: Mapping[str, tuple[bool, str]]) -> None:
+    """``ValueError`` for the first field that does not hold; ``from_mapping`` adds its place."""
+    for name, (holds, wanted) in fields.items():
+        if not holds:
+            raise ValueError(f"{name} is {getattr(given, name)}; it must be {wanted}")
 
 
 @dataclass(frozen=True)
@@ -16,6 +24,9 @@ class Architecture:
     name: str
     width: float = 1.0  # alpha: multiplies every hidden width
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(self, {"width": (self.width > 0, "above 0")})
 
 
 @dataclass(frozen=True)
@@ -31,10 +42,21 @@ class Augmentation:
     frequency_mask: int = 0  # widest band of bins set to the mean
     mixup: float = 0.0  # alpha of the Beta distribution; 0 mixes nothing
 
-    @property
-    def needs_audio(self) -> bool:
-        """Whether the clips themselves change, so that their features are computed anew."""
-        return bool(self.shift_ms or self.speed or self.gain_db or self.noise)
+    def __post_init__(self) -> None:
+        quiet, loud = self.noise_snr_db
+        _check(
+            self,
+            {
+                "shift_ms": (0 <= self.shift_ms <= 1000, "0 to 1000, the length of a clip"),
+                "speed": (0 <= self.speed < 1, "at least 0 and below 1"),
+                "gain_db": (0 <= self.gain_db <= 100, "0 to 100"),
+                "noise": (0 <= self.noise <= 1, "0 to 1"),
+                "noise_snr_db": (-100 <= quiet <= loud <= 100, "two of -100 to 100, lower first"),
+                "time_mask_ms": (0 <= self.time_mask_ms <= 1000, "0 to 1000"),
+                "frequency_mask": (self.frequency_mask >= 0, "at least 0"),
+                "mixup": (0 <= self.mixup <= 100, "0 to 100"),
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -64,6 +86,21 @@ class Training:
     augmentation: Augmentation = Augmentation()
     distillation: Distillation | None = None
     mixed_precision: bool = False  # bfloat16 arithmetic, faster where the processor has it
+
+    def __post_init__(self) -> None:
+        _check(
+            self,
+            {
+                "epochs": (self.epochs >= 1, "at least 1"),
+                "batch_size": (self.batch_size >= 1, "at least 1"),
+                "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
+                "warmup_epochs": (0 <= self.warmup_epochs <= self.epochs, "0 to epochs"),
+                "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
+                "label_smoothing": (0 <= self.label_smoothing < 1, "at least 0 and below 1"),
+                "patience": (self.patience is None or self.patience >= 1, "at least 1"),
+                "seed": (0 <= self.seed < 2**31, f"0 to {2**31 - 1}"),
+            },
+        )
 
 
 @dataclass(frozen=True)

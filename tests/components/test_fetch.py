@@ -143,6 +143,15 @@ def test_a_missing_file_on_the_server_is_one_line(server: Server, tmp_path: Path
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_too_large_is_called_so(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.fetch._LARGEST", 1 << 20)
+    with pytest.raises(InputError, match="larger than"):
+        fetch("data", tmp_path, remote(server))
+    assert not (tmp_path / "data.zip").exists()
+
+
 def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
     assert fetch(str(tmp_path)) == tmp_path
     with pytest.raises(InputError, match=r"nor a name to fetch .*mini_speech_commands"):

@@ -46,6 +46,25 @@ def test_recipe_survives_the_trip_through_an_execution_parameter(tmp_path: Path)
         ({"budgets": {"bytes": True}}, r"budgets\.bytes: must be a number"),
         ({"budget": {"bytes": 3}}, r"unknown key 'budget'.*budgets"),
         ({"training": {"epochs": 2.5}}, r"training\.epochs: must be a whole number"),
+        ({"training": {"epochs": 0}}, r"training: epochs is 0; it must be at least 1"),
+        ({"training": {"epochs": 1, "batch_size": 0}}, r"training: batch_size is 0"),
+        ({"training": {"epochs": 1, "learning_rate": float("nan")}}, r"learning_rate is nan"),
+        ({"training": {"epochs": 1, "augmentation": {"noise": 2}}}, r"augmentation: noise is 2"),
+        (
+            {"training": {"epochs": 1, "augmentation": {"noise_snr_db": [9, 3]}}},
+            r"augmentation: noise_snr_db is \(9\.0, 3\.0\)",
+        ),
+        (
+            {"training": {"epochs": 1, "augmentation": {"time_mask_ms": 999}}},
+            r"time_mask_ms is 999, longer than 49 frames",
+        ),
+        (
+            {"training": {"epochs": 1, "augmentation": {"frequency_mask": 11}}},
+            r"frequency_mask is 11, more than the 10 bins",
+        ),
+        ({"architecture": {"name": "ds_cnn", "width": -1}}, r"architecture: width is -1"),
+        ({"version": "1/2"}, r"version is '1/2'; use up to 64 letters"),
+        ({"budgets": {"bytes": 10**400}}, r"budgets\.bytes: 1000.* is too large for a number"),
         ({"training": {}}, r"training: the key 'epochs' is missing"),
         ({"training": {"epochs": 1, "augmentation": {"echo": 1}}}, r"augmentation: unknown key"),
         ({"features": {"kind": "mel"}}, r"features.*'mel'"),
@@ -62,6 +81,20 @@ def test_a_fault_is_named_with_its_place(
         read_version(written(tmp_path, {**GOOD, **change}))
     assert "v.yaml" in str(caught.value) or "v:" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_no_bundle_could_have_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a b.yaml"
+    path.write_text(yaml.safe_dump({**GOOD, "name": "a b"}))
+    with pytest.raises(InputError, match="name is 'a b'; use up to 64 letters"):
+        read_version(path)
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "v.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(InputError, match=r"v\.yaml: is not UTF-8 text"):
+        read_version(path)
 
 
 @pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2", "", "just words"])

@@ -117,6 +117,17 @@ def test_a_zip_with_a_flipped_byte(spoken, in_zip, ingest) -> None:
     refused(ingest, path, r"data/no/s00_nohash_0\.wav is damaged in the zip")
 
 
+def test_a_zip_with_a_name_that_is_no_text(spoken, in_zip, ingest) -> None:
+    path = in_zip(spoken)
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.start_dir
+    content[entry + 9] |= 8  # the flag "this name is UTF-8", which the next byte is not
+    content[entry + 46] = 0xFF
+    path.write_bytes(content)
+    refused(ingest, path, r"recordings\.zip: is no complete zip")
+
+
 def test_an_encrypted_zip(spoken, in_zip, ingest) -> None:
     path = in_zip(spoken)
     content = bytearray(path.read_bytes())
@@ -200,6 +211,10 @@ def test_too_few_speakers(spoken, in_zip, ingest) -> None:
     [
         ({"shares": {"train": 0.8, "test": 0.2}}, "must name exactly train, validation, test"),
         ({"shares": {"train": 0.8, "validation": 0.3, "test": 0.1}}, "add up to 1"),
+        (
+            {"shares": {"train": 0.8, "validation": 0.2, "test": float("nan")}},
+            "above 0 and add up to 1",
+        ),
         ({"sharse": {}}, "unknown key 'sharse'"),
         ({"shares": {"train": "most"}}, "must be a number"),
     ],

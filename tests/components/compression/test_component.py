@@ -37,6 +37,7 @@ def test_every_recipe_becomes_a_folder_with_its_description(records, model, tmp_
     candidates = Candidates()
     candidates.uri = str(tmp_path / "candidates")
     component = Compression(
+        name="v",
         recipes=json.dumps(RECIPES),
         model=as_channel([model]),
         examples=as_channel([records.examples]),
@@ -66,6 +67,7 @@ def test_every_recipe_becomes_a_folder_with_its_description(records, model, tmp_
 def test_a_wrong_recipe_is_refused_when_the_pipeline_is_made(records, model) -> None:
     with pytest.raises(InputError, match="no step 'int9'"):
         Compression(
+            name="v",
             recipes=json.dumps([{"name": "a", "steps": [{"step": "int9"}]}]),
             model=as_channel([model]),
             examples=as_channel([records.examples]),
