@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
+from components.json_file import write_json
 from edge_client.features.spec import AudioFeatures, RecordWindow, SpecError, Standardisation
 
 _FILE = "specification.json"
@@ -52,15 +52,8 @@ Specification = AudioSpecification | RecordSpecification
 
 
 def write_specification(folder: str | Path, specification: Specification) -> None:
-    """Writes the file aside and renames it, so that a reader never sees half of it."""
-    target = Path(folder) / _FILE
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_suffix(".tmp")
-    with aside.open("w") as file:
-        json.dump(specification.to_json(), file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.rename(target)
+    """Fills the folder of a FeatureSpecification."""
+    write_json(Path(folder) / _FILE, specification.to_json())
 
 
 def read_specification(folder: str | Path) -> Specification:

@@ -17,13 +17,11 @@ from tfx.types.artifact import Artifact
 from components.audio_example_gen.recordings import Recording, open_source
 from components.audio_example_gen.splitting import Splitting, assign
 from components.errors import InputError
-from components.examples import example, split_writers
+from components.examples import SAMPLE_RATE, SAMPLES, example, split_writers
 from components.progress import progress
 from components.settings import from_mapping
 from edge_client.audio import WavError, fit_clip, read_wav
 
-SAMPLE_RATE = 16000  # Hz
-SAMPLES = 16000  # of one clip
 _FILES = 4  # of each split, so that Beam can read them side by side
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.audio_example_gen.executor import SAMPLE_RATE
 from components.constraint_evaluator.candidates import Candidate
 from components.constraint_evaluator.report import Latency
 from components.errors import InputError
+from components.examples import SAMPLE_RATE
 from components.progress import Bar
 from components.specification import AudioSpecification, RecordSpecification
 from edge_client.bundle import Bundle, Manifest, Quantization

@@ -1,4 +1,4 @@
-"""95 % confidence intervals of the figures a verdict rests on."""
+"""95 % confidence interval of a mean error; that of an accuracy is in ``edge_client.wilson``."""
 
 from __future__ import annotations
 
@@ -8,22 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-_Z = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 _BLOCKS = 20
-
-
-def wilson(correct: int, total: int) -> tuple[float, float]:
-    """Wilson's score interval of a share, as two shares between 0 and 1.
-
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal
-    of the American Statistical Association 22 (1927). Unlike the normal interval it stays inside
-    0..1 and is honest near the ends.
-    """
-    share = correct / total
-    weight = 1 + _Z**2 / total
-    center = (share + _Z**2 / (2 * total)) / weight
-    half = _Z * math.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2)) / weight
-    return max(0.0, center - half), min(1.0, center + half)
 
 
 def mean_of_series(values: npt.NDArray[np.floating]) -> tuple[float, float]:

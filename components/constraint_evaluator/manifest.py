@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.audio_example_gen.executor import SAMPLE_RATE, SAMPLES
 from components.constraint_evaluator.budgets import BudgetLine
+from components.examples import SAMPLE_RATE, SAMPLES
 from components.specification import AudioSpecification, RecordSpecification
 from edge_client.bundle import (
     AudioInput,

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from components.constraint_evaluator.budgets import metric_units
-from components.constraint_evaluator.intervals import mean_of_series, wilson
+from components.constraint_evaluator.intervals import mean_of_series
 from components.constraint_evaluator.report import Figure
 from components.errors import InputError
 from components.specification import AudioSpecification, RecordSpecification
+from edge_client.wilson import wilson
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from components.constraint_evaluator.budgets import BudgetLine
 from components.errors import InputError
+from components.json_file import write_json
 from components.settings import from_mapping
 
 
@@ -81,14 +81,8 @@ class Report:
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Writes the file aside and renames it, so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".tmp")
-    with aside.open("w") as file:
-        json.dump(report.to_json(), file, indent=1, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.rename(path)
+    """Writes the file that :func:`read_report` reads; a reader never sees half of it."""
+    write_json(path, report.to_json())
 
 
 def read_report(path: str | Path) -> Report:

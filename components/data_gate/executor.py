@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from tfx.utils import io_utils
 from components.data_gate.offenders import Offenders
 from components.errors import InputError
 from components.examples import SPLITS
+from components.json_file import write_json
 
 _ANOMALIES_FILE = "SchemaDiff.pb"
 _MOST_LINES = 20
@@ -66,8 +66,7 @@ class Executor(BaseExecutor):
             "drift": {pair: _measured(anomalies) for pair, anomalies in drift.items()},
         }
         folder = Path(artifact_utils.get_single_uri(output_dict["approval"]))
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        write_json(folder / "report.json", report)
 
 
 def _empty_splits(statistics: dict[str, DatasetFeatureStatistics]) -> Iterator[str]:

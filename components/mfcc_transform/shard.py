@@ -12,12 +12,11 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.errors import InputError
+from components.examples import SAMPLE_RATE
 from components.moments import Moments, merge
 from components.tfrecords import read_tfrecords, tfrecord_writer
 from edge_client.audio import to_float
 from edge_client.features.frontend import FrontEnd
-
-SAMPLE_RATE = 16000  # Hz, of the audio Examples
 
 _BATCH = 8  # clips; the front end is fastest when a batch of frames fits the cache
 _COPIED = ("label", "path", "speaker")

@@ -17,7 +17,6 @@ from tfx.utils import path_utils
 
 from components.blessing import bless
 from components.constraint_evaluator.budgets import all_met, verdict
-from components.constraint_evaluator.intervals import wilson
 from components.constraint_evaluator.report import (
     CandidateReport,
     Figure,
@@ -29,6 +28,7 @@ from components.errors import InputError
 from components.fingerprint import fingerprint
 from components.pipeline_run import PipelineRun
 from components.trainer.task import read_rows
+from edge_client.wilson import wilson
 
 UNITS = {"accuracy": "%", "bytes": "B", "total_ms": "ms"}
 _RUNS = 100

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import httpx
 
-from components.constraint_evaluator.intervals import wilson
 from components.progress import progress
 from edge_client.bundle import read_bundle
+from edge_client.wilson import wilson
 from serving.launcher import start_server
 from serving.options import ServeOptions
 
