@@ -58,7 +58,7 @@ def main() -> int:
                 run_pipeline(pipeline, place, environment)
         console.print(verdict_table(find_reports([place / "reports"])))
         clips, records = fresh_data(place)
-        with _step("ml4iot-edge predict: fresh clips, of voices that no model has heard"):
+        with _step("ml4iot-edge predict: fresh clips, of speakers made anew"):
             show_words(edge_predictions(place / "pushed" / "demo-kws.bundle", clips))
         with _step("ml4iot-edge predict: fresh records, of another station"):
             show_forecasts(edge_predictions(place / "pushed" / "demo-th.bundle", [records]))
@@ -106,7 +106,7 @@ def run_pipeline(name: str, place: Path, environment: dict[str, str]) -> None:
 
 
 def fresh_data(place: Path) -> tuple[list[Path], Path]:
-    """Clips of speakers and records of a station that the pipelines have not seen."""
+    """Clips of speakers made anew and records of a station that the pipelines have not seen."""
     words, records = place / "data" / "fresh_words", place / "data" / "fresh_records.csv"
     make_words(words, WordsRecipe(seed=2026, speakers=4, takes=1))
     make_records(records, "sand-point")

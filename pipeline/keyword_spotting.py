@@ -12,7 +12,7 @@ fetched), ``ML4IOT_SPLITS`` (a folder of given train, validation and test lists)
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,6 @@ from components.errors import InputError
 from components.fetch import fetch
 from components.mfcc_transform.component import MfccTransform
 from components.trainer.component import Trainer
-from components.trainer.recipe import Distillation
 from components.version import Version, to_json
 from pipeline.runner import run
 from pipeline.settings import SCHEMAS, Settings, read_settings
@@ -31,7 +30,6 @@ from pipeline.stages import assemble, to_the_edge, to_the_server
 
 if TYPE_CHECKING:  # TFX must not be imported before our components have chosen Keras 2
     from tfx import v1 as tfx
-    from tfx.types.channel import BaseChannel
 
 
 def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
@@ -54,6 +52,7 @@ def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
             components.append(transforms[features])
         examples = transforms[features].outputs["transformed_examples"]
         specification = transforms[features].outputs["specification"]
+        teacher = teacher_of(version, settings.versions)
         trainer = Trainer(
             name=version.name,
             recipe=to_json(version.recipe),
@@ -61,7 +60,7 @@ def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
             examples=examples,
             specification=specification,
             audio=audio,
-            teacher=model_of(version.training.distillation, trainers),
+            teacher=trainers[teacher.name].outputs["model"] if teacher else None,
         ).with_id(f"Trainer.{version.name}")
         trainers[version.name] = trainer
         components.append(trainer)
@@ -106,17 +105,24 @@ def teachers_first(versions: Iterable[Version]) -> list[Version]:
     return sorted(versions, key=lambda version: version.training.distillation is not None)
 
 
-def model_of(
-    distillation: Distillation | None, trainers: Mapping[str, Trainer]
-) -> BaseChannel | None:
-    """The teacher's model; None for a version that learns from labels alone."""
-    if distillation is None:
+def teacher_of(version: Version, versions: Iterable[Version]) -> Version | None:
+    """The one of ``versions`` that ``version`` learns from; None where it learns from labels.
+
+    Raises:
+        InputError: it is not among them, learns from another itself, or hears other features.
+    """
+    if version.training.distillation is None:
         return None
-    if distillation.teacher not in trainers:
-        raise InputError(
-            f"ML4IOT_VERSIONS: add {distillation.teacher}, from which another version learns"
-        )
-    return trainers[distillation.teacher].outputs["model"]
+    name = version.training.distillation.teacher
+    teacher = next((v for v in versions if v.name == name), None)
+    if teacher is None:
+        raise InputError(f"ML4IOT_VERSIONS: add {name}, from which {version.name} learns")
+    where = f"{version.name}: training.distillation.teacher is {name!r}"
+    if teacher.training.distillation is not None:
+        raise InputError(f"{where}, which learns from another itself; name one that does not")
+    if teacher.features != version.features:
+        raise InputError(f"{where}, whose features are others; give both versions the same")
+    return teacher
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from components.errors import InputError
 from pipeline.settings import Settings
 
 _BEAM = re.compile(r" \[while running '.*'\]$")  # what Beam adds to an error's message
+_INTERRUPTED = 130  # the exit status shells give a program that Ctrl-C ended
 _LONGEST_LINE = 500  # characters of a fault of ours; the log has the whole of it
 
 
@@ -40,6 +41,9 @@ def run(create: Callable[[], tuple[tfx.dsl.Pipeline, Settings]]) -> None:
         log = settings.home / "logs" / f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}.log"
         with _alone(settings), _followed(log):
             tfx.orchestration.LocalDagRunner().run(pipeline)
+    except KeyboardInterrupt:
+        print("interrupted; run it again to go on from what finished", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
     except Exception as error:
         known = _input_error(error)
         fault = f"{type(error).__name__}: {error}".splitlines()[0][:_LONGEST_LINE]

@@ -19,6 +19,7 @@ from components.version import Version, to_json
 from pipeline.settings import Settings
 
 _DOCKER_SECONDS = 5
+_SERVING_TAG = "latest"
 
 
 def to_the_edge(
@@ -71,7 +72,7 @@ def to_the_server(
 ) -> list[BaseComponent]:
     """Verdict and push of a model that is served: ``<models>/<version name>/<number>/``.
 
-    Where a Docker engine answers, TensorFlow Serving itself has to load the model first (TFX's
+    Where a Docker engine has TensorFlow Serving's image, that has to load the model first (TFX's
     InfraValidator knows TensorFlow Serving as a container only).
     """
     model = trainer.outputs["model"]
@@ -85,11 +86,11 @@ def to_the_server(
     ).with_id(f"ServingEvaluator.{version.name}")
     components: list[BaseComponent] = [evaluator]
     infra_blessing = None
-    if _docker_answers():
+    if _has_serving_image():
         validator = tfx.components.InfraValidator(
             model=model,
             serving_spec=tfx.proto.ServingSpec(
-                tensorflow_serving=tfx.proto.TensorFlowServing(tags=["latest"]),
+                tensorflow_serving=tfx.proto.TensorFlowServing(tags=[_SERVING_TAG]),
                 local_docker=tfx.proto.LocalDockerConfig(),
             ),
         ).with_id(f"InfraValidator.{version.name}")
@@ -105,10 +106,14 @@ def to_the_server(
     return components
 
 
-def _docker_answers() -> bool:
+def _has_serving_image() -> bool:
+    """Whether the image is here already: a run must not depend on a registry that answers."""
     try:
         asked = subprocess.run(
-            ["docker", "info"], capture_output=True, timeout=_DOCKER_SECONDS, check=False
+            ["docker", "image", "inspect", f"tensorflow/serving:{_SERVING_TAG}"],
+            capture_output=True,
+            timeout=_DOCKER_SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.types import standard_artifacts
@@ -9,7 +11,10 @@ from tfx.types.channel import BaseChannel, Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.artifacts import FeatureSpecification
+from components.errors import InputError
 from components.trainer.executor import Executor
+from components.trainer.models import check_architecture
+from components.trainer.recipe import Recipe
 
 
 class TrainerSpec(ComponentSpec):
@@ -49,7 +54,7 @@ class Trainer(BaseComponent):
         audio: BaseChannel | None = None,
         teacher: BaseChannel | None = None,
     ) -> None:
-        """Wires the training of one version into a DAG.
+        """Checks the architecture, so that a mistake shows before any training.
 
         Args:
             name: of the version, for the progress bar.
@@ -59,7 +64,15 @@ class Trainer(BaseComponent):
             specification: what the transform says of them.
             audio: the clips the features were computed from, for augmentation.
             teacher: the model of the version that ``recipe`` names for distillation.
+
+        Raises:
+            InputError: the recipe's architecture cannot be built.
         """
+        wanted = Recipe.from_json(json.loads(recipe)).architecture
+        try:
+            check_architecture(wanted, "forecasting" if audio is None else "keyword spotting")
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
         super().__init__(
             spec=TrainerSpec(
                 name=name,

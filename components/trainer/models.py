@@ -7,6 +7,7 @@ and return flat ``[batch, steps * quantities]`` forecasts in physical units.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -80,6 +81,25 @@ def build_forecaster(
     return tf.keras.Model(inputs, total)
 
 
+def check_architecture(architecture: Architecture, task: str) -> None:
+    """Refuses an architecture that cannot be built, before anything else has run.
+
+    Args:
+        architecture: name and options of a version.
+        task: ``keyword spotting`` or ``forecasting``.
+
+    Raises:
+        InputError: ``task`` has no such architecture, or that has no such option.
+    """
+    registry = KEYWORD_MODELS if task == "keyword spotting" else FORECASTERS
+    signature = inspect.signature(_look_up(registry, architecture, task))
+    inputs = [name for name, p in signature.parameters.items() if p.default is p.empty]
+    try:
+        signature.bind(**dict.fromkeys(inputs), **architecture.options)
+    except TypeError as error:
+        raise _wrong_option(architecture, error) from None
+
+
 def _look_up(registry: dict[str, Any], architecture: Architecture, task: str) -> Any:
     if architecture.name not in registry:
         raise InputError(
@@ -93,7 +113,11 @@ def _call(builder: Any, architecture: Architecture, *arguments: Any) -> Any:
     try:
         return builder(*arguments, width=architecture.width, **architecture.options)
     except TypeError as error:
-        raise InputError(f"architecture.options of {architecture.name}: {error}") from None
+        raise _wrong_option(architecture, error) from None
+
+
+def _wrong_option(architecture: Architecture, error: TypeError) -> InputError:
+    return InputError(f"architecture.options of {architecture.name}: {error}")
 
 
 def _scaled(units: int, width: float) -> int:

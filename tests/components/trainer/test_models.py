@@ -11,6 +11,7 @@ from components.trainer.models import (
     KEYWORD_MODELS,
     build_forecaster,
     build_keyword_model,
+    check_architecture,
 )
 from components.trainer.recipe import Architecture
 from edge_client.features.spec import Standardisation
@@ -43,11 +44,26 @@ def test_an_untrained_forecaster_is_persistence(name: str, steps: tuple[int, int
     np.testing.assert_allclose(forecast, np.repeat(last, steps[1], axis=1), rtol=1e-5)
 
 
+def test_every_architecture_passes_the_check_that_precedes_a_run() -> None:
+    for registry, task in ((KEYWORD_MODELS, "keyword spotting"), (FORECASTERS, "forecasting")):
+        for name in registry:
+            check_architecture(Architecture(name), task)
+    check_architecture(Architecture("res_net", options={"stages": [8, 16]}), "keyword spotting")
+
+
 def test_an_unknown_architecture_is_named_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"'transformer'.*ds_cnn.*residual_ds_cnn"):
+    said = r"'transformer'.*ds_cnn.*residual_ds_cnn"
+    with pytest.raises(InputError, match=said):
         build_keyword_model(Architecture("transformer"), (20, 16), 5)
+    with pytest.raises(InputError, match=said):
+        check_architecture(Architecture("transformer"), "keyword spotting")
 
 
-def test_an_unknown_option_is_named() -> None:
-    with pytest.raises(InputError, match=r"architecture.options of ds_cnn.*depth"):
-        build_keyword_model(Architecture("ds_cnn", options={"depth": 3}), (20, 16), 5)
+@pytest.mark.parametrize("option", ["depth", "width", "x"])
+def test_an_unknown_option_is_named(option: str) -> None:
+    wrong = Architecture("ds_cnn", options={option: 3})
+    said = f"architecture.options of ds_cnn.*{option}"
+    with pytest.raises(InputError, match=said):
+        build_keyword_model(wrong, (20, 16), 5)
+    with pytest.raises(InputError, match=said):
+        check_architecture(wrong, "keyword spotting")
