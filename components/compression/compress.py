@@ -83,24 +83,3 @@ class Compressor:
             context = Context(self._task, self._training, f"{title}: {step.name}")
             self._made[planned] = step.function(before, options, context)
         return self._made[planned]
-
-
-def compress(
-    model: tf.keras.Model,
-    task: Task,
-    recipe: CompressionRecipe,
-    training: Training | None = None,
-) -> Candidate:
-    """One candidate of a model.
-
-    Args:
-        model: trained; keyword models return logits.
-        task: its data, for representative sets and fine-tuning.
-        recipe: what to do.
-        training: how the model was trained, so that fine-tuning augments and smooths alike; by
-            default plainly, without augmentation.
-
-    Raises:
-        InputError: the recipe cannot be run; nothing was.
-    """
-    return Compressor(model, task, training or Training(epochs=1))(recipe)

@@ -20,7 +20,6 @@ from components.errors import InputError
 from components.fingerprint import fingerprint
 
 SCHEMA_FILE = "schema.pbtxt"
-_UNSEEN = ("audio", "path")  # of these no statistics: bytes of sound, and a name no clip shares
 _PAIRS = [("validation", "train"), ("test", "train")]
 
 
@@ -77,7 +76,7 @@ def read_schema(folder: Path) -> Schema:
 
 
 def stats_options(schema: Schema) -> tfdv.StatsOptions:
-    """Audio Examples: only what the schema lists, for sound has no statistics.  Others: all."""
+    """Audio Examples: only what the schema lists, for bytes of sound have none.  Others: all."""
     names = [feature.name for feature in schema.feature]
     is_audio = "label" in names
     return tfdv.StatsOptions(feature_allowlist=names if is_audio else None)

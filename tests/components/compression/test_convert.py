@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.compression.compress import compress
+from components.compression.compress import Compressor
 
 
 def operators(data: bytes) -> list[str]:
@@ -69,7 +69,8 @@ def test_batch_normalisation_is_folded_and_softmax_ends_the_model(compressor, re
 
 def test_the_same_recipe_gives_the_same_bytes(keywords, compressor, recipe) -> None:
     steps = recipe({"step": "int8", "samples": 60}, "slim", "zlib")
-    assert compress(keywords.model, keywords.task, steps) == compressor(steps)
+    another = Compressor(keywords.model, keywords.task, keywords.recipe.training)
+    assert another(steps) == compressor(steps)
 
 
 def test_a_linear_forecaster_is_one_operator_in_physical_units(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from components.compression.compress import compress
+from components.compression.compress import Compressor
 from components.compression.magnitude_pruning import MagnitudePruning, magnitude_pruning
 from components.compression.steps import Context
 from components.trainer.recipe import Architecture
@@ -35,8 +35,9 @@ def test_what_adds_the_last_record_is_not_pruned_and_zeros_pack_well(records, re
     change.kernel.assign(tf.random.stateless_normal(change.kernel.shape, seed=(1, 2)) * 0.1)
     options = {"step": "magnitude_pruning", "sparsity": 0.8, "epochs": 2, "learning_rate": 0.003}
     training = records.recipe.training
-    dense = compress(model, records.task, recipe("float32", "zlib"), training)
-    sparse = compress(model, records.task, recipe(options, "float32", "zlib"), training)
+    compressor = Compressor(model, records.task, training)
+    dense = compressor(recipe("float32", "zlib"))
+    sparse = compressor(recipe(options, "float32", "zlib"))
     assert len(sparse.data) < 0.6 * len(dense.data)
     context = Context(records.task, training, "pruning")
     pruned = magnitude_pruning(model, MagnitudePruning(epochs=2, sparsity=0.8), context)

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from components.compression.compress import compress
 from components.compression.executor import read_recipes
 from components.errors import InputError
 from components.version import CompressionRecipe
@@ -74,8 +73,8 @@ def test_a_good_recipe_is_read_whole() -> None:
     )
 
 
-def test_nothing_runs_when_a_later_step_is_wrong(keywords, recipe) -> None:
+def test_nothing_runs_when_a_later_step_is_wrong(keywords, compressor, recipe) -> None:
     before = [w.copy() for w in keywords.model.get_weights()]
     with pytest.raises(InputError, match=r"steps\[2\]\.step: no step 'gzip'"):
-        compress(keywords.model, keywords.task, recipe("magnitude_pruning", "int8", "gzip"))
+        compressor(recipe("magnitude_pruning", "int8", "gzip"))
     assert all((a == b).all() for a, b in zip(before, keywords.model.get_weights(), strict=True))
