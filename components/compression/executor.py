@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
@@ -18,7 +17,7 @@ from components.compression.steps import check
 from components.errors import InputError
 from components.settings import from_mapping
 from components.specification import read_specification
-from components.trainer.recipe import Recipe
+from components.trainer.model_folder import read_model
 from components.trainer.task import load_task
 from components.version import CompressionRecipe
 
@@ -52,23 +51,6 @@ class Executor(BaseExecutor):
             candidate.write(folder / recipe.name)
             seconds = time.monotonic() - started
             _say(f"{recipe.name}: {len(candidate.data):,} bytes after {seconds:.0f} s")
-
-
-def read_model(folder: Path) -> tuple[tf.keras.Model, Recipe]:
-    """The Keras model and the recipe in a Trainer's output folder.
-
-    Raises:
-        InputError: the folder is not one, named with what is missing in it.
-    """
-    recipe, model = folder / "recipe.json", folder / "keras" / "model.keras"
-    try:
-        trained = Recipe.from_json(json.loads(recipe.read_text()))
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{recipe}: not a trained model's recipe ({error})") from None
-    try:
-        return tf.keras.models.load_model(model, compile=False), trained
-    except (OSError, ValueError) as error:
-        raise InputError(f"{model}: not a Keras model ({error})") from None
 
 
 def read_recipes(text: str, where: str = "compression") -> tuple[CompressionRecipe, ...]:

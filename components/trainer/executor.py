@@ -19,6 +19,7 @@ from components.specification import AudioSpecification, Specification, read_spe
 from components.trainer.distill import check_teacher, taught
 from components.trainer.export import export_forecaster, export_keyword_model
 from components.trainer.fit import fit
+from components.trainer.model_folder import read_model
 from components.trainer.recipe import Recipe
 from components.trainer.task import Task, load_task
 
@@ -47,7 +48,7 @@ class Executor(BaseExecutor):
         teacher = None
         if input_dict.get("teacher"):
             folder = Path(artifact_utils.get_single_uri(input_dict["teacher"]))
-            teacher = read_model(folder, task)
+            teacher = read_teacher(folder, task)
         # Versions that differ in their budgets alone share one training.
         folder = Path(exec_properties["checkpoints"]) / _key(recipe, task, teacher)
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,10 +96,9 @@ def train(
     return exact
 
 
-def read_model(folder: Path, task: Task) -> tf.keras.Model:
+def read_teacher(folder: Path, task: Task) -> tf.keras.Model:
     """The model of a Model artifact, computing in the precision it was trained in."""
-    recipe = Recipe.from_json(json.loads((folder / "recipe.json").read_text()))
-    kept = tf.keras.models.load_model(folder / "keras" / "model.keras", compile=False)
+    kept, recipe = read_model(folder)
     if not recipe.training.mixed_precision:
         return kept
     model = _build(task, recipe)

@@ -12,10 +12,11 @@ from tfx.types.channel_utils import as_channel
 
 from components.artifacts import Candidates
 from components.compression.component import Compression
-from components.compression.executor import Executor, read_model
+from components.compression.executor import Executor
 from components.errors import InputError
 from components.specification import read_specification
 from components.trainer.executor import write_model
+from components.trainer.model_folder import read_model
 
 RECIPES = [
     {"name": "plain", "steps": [{"step": "float16"}]},
