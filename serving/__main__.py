@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except real_server.ServerDied as error:
         print(f"ml4iot-serve: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # before anything answers; later it is the way to end
+        return 130
 
 
 def _parse(argv: Sequence[str] | None) -> ServeOptions:

@@ -27,6 +27,11 @@ def run(options: ServeOptions) -> int:
         except UsageError as error:
             print(f"ml4iot-serve: {error}", file=terminal)
             return 2
+        except Exception as error:
+            # The traceback goes where standard error goes now; somebody must say so.
+            kind = type(error).__name__
+            print(f"ml4iot-serve: ended by {kind}; {log_file} has the details", file=terminal)
+            raise
     return 0
 
 
@@ -59,12 +64,10 @@ def _serve(
     # TensorFlow's warnings repeat what clients are told, and would fill the log without a bound.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        from serving.embedded.server import NothingToServeError, serve
+        from serving.embedded.server import serve
 
         _send_log_to(terminal)
         serve(configs, bound, announce, options.config)
-    except NothingToServeError as error:
-        raise UsageError(str(error)) from error
     except OSError as error:
         raise bind_error(options.host, port, error) from error
     finally:

@@ -14,6 +14,7 @@ from serving.embedded.app import make_app
 from serving.embedded.metrics import ServerMetrics
 from serving.embedded.model_config import ModelConfig
 from serving.embedded.versions import VersionManager
+from serving.options import UsageError
 
 GRACE_S = 10
 KEEP_ALIVE_S = 75
@@ -21,10 +22,6 @@ BACKLOG = 512
 MAX_CONNECTIONS = 1024
 
 log = logging.getLogger("serving")
-
-
-class NothingToServeError(RuntimeError):
-    """None of the models could be loaded."""
 
 
 def serve(
@@ -36,15 +33,15 @@ def serve(
     """Loads the models, then answers on the socket `bound` until SIGTERM or SIGINT.
 
     The socket listens only once the models are loaded, as the real server's does; then
-    `when_ready` is called. Requests in flight get 10 s to finish. Raises `NothingToServeError`
-    when no model can be loaded at the start.
+    `when_ready` is called. Requests in flight get 10 s to finish. Raises `UsageError` when
+    no model can be loaded at the start.
     """
     metrics = ServerMetrics()
     manager = VersionManager(configs, metrics, config_file)
     try:
         manager.start()
         if not manager.any_available():
-            raise NothingToServeError(_why_nothing(configs, manager))
+            raise UsageError(_why_nothing(configs, manager))
         server = uvicorn.Server(
             uvicorn.Config(
                 make_app(manager, metrics),

@@ -98,6 +98,19 @@ def test_a_model_that_cannot_be_loaded_is_told(tmp_path):
     assert done.stdout == ""
 
 
+def test_a_server_that_cannot_run_at_all_says_where_to_look(own_models, tmp_path):
+    """Standard error lies in the log by then: without this line there would be silence."""
+    package = tmp_path / "shadow" / "tensorflow"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('no such library')")
+    log = tmp_path / "serve.log"
+    arguments = (own_models / "scale", *EMBEDDED, "--port", 0, "--log-file", log)
+    done = serve(*arguments, PYTHONPATH=str(package.parent))
+    assert done.returncode == 1
+    assert done.stderr == f"ml4iot-serve: ended by ImportError; {log} has the details\n"
+    assert "no such library" in log.read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_right_after_the_announcement_is_heeded(own_models, number):
     """Before the event loop runs there is nobody but us to take note of it."""
