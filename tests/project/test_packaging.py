@@ -75,6 +75,7 @@ def test_the_device_wheel_holds_every_module(
     modules = {str(p.relative_to(repository)) for p in files if p.suffix == ".py"}
     missing = sorted(modules - names)
     assert not missing, "add their packages to [tool.setuptools] in edge_client/pyproject.toml"
+    assert any(name.endswith("LICENSE") for name in names), "Apache-2.0 wants a copy with it"
     roots = {name.split("/")[0] for name in names}
     assert {root for root in roots if not root.endswith(".dist-info")} == {"edge_client"}
 
