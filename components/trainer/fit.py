@@ -115,14 +115,15 @@ def fit(
         upcoming = ahead.submit(data, int(done))
         while int(done) < training.epochs and not _out_of_patience(training, done, best_epoch):
             x, y = upcoming.result()
-            upcoming = ahead.submit(data, int(done) + 1)
+            if int(done) + 1 < training.epochs:
+                upcoming = ahead.submit(data, int(done) + 1)
             total = 0.0
             for rows in _batches(len(x), batch_size):
                 total += float(step(tf.constant(x[rows]), tf.constant(y[rows])))
             done.assign_add(1)
             value = figure.measure(model)
-            # On a tie the later epoch wins: its learning rate was lower.
-            if not figure.better(float(best), value):
+            # On a tie the later epoch wins: its learning rate was lower. No number never does.
+            if not math.isnan(value) and not figure.better(float(best), value):
                 best.assign(value)
                 best_epoch.assign(done)
                 for kept, variable in zip(best_weights, model.variables, strict=True):

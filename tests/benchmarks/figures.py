@@ -8,7 +8,6 @@ REST request to ``ml4iot-serve``.  FOLDER holds ``mini_speech_commands.zip``,
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
 import re
@@ -23,6 +22,7 @@ import httpx
 
 from components.progress import progress
 from edge_client.bundle import read_bundle
+from edge_client.cli.parser import OneLineParser
 from edge_client.wilson import wilson
 from serving.launcher import start_server
 from serving.options import ServeOptions
@@ -32,6 +32,7 @@ MODELS = REPOSITORY / "models"
 KEYWORDS = ("kws-a", "kws-b", "kws-c", "little")
 FORECASTERS = ("th-a", "th-b", "th-a3", "th-b9")
 _BEGIN, _END = "<!-- figures: begin -->", "<!-- figures: end -->"
+DATA = ("mini_speech_commands.zip", "jena_climate_2020.csv.zip", "splits/kws_test_split.txt")
 _BATCH = 32
 _LAST = 0.1  # of the Jena records
 
@@ -109,11 +110,16 @@ def forecast_row(name: str, records: Path) -> Errors:
     )
 
 
+def _client() -> httpx.Client:
+    """Asks this machine itself, whatever proxy the environment names."""
+    return httpx.Client(trust_env=False)
+
+
 def big_row(listed: Path, root: Path) -> Accuracy:
     """Big over REST on the official test clips."""
     clips = [root / "/".join(line.split("/")[-2:]) for line in listed.read_text().split()]
     right = 0
-    with start_server(ServeOptions(MODELS / "big", port=0)) as server, httpx.Client() as client:
+    with start_server(ServeOptions(MODELS / "big", port=0)) as server, _client() as client:
         for start in range(0, len(clips), _BATCH):
             batch = clips[start : start + _BATCH]
             audio = [{"b64": base64.b64encode(clip.read_bytes()).decode()} for clip in batch]
@@ -168,12 +174,18 @@ def written_table(readme: Path) -> str:
 
 def main() -> None:
     """Prints the table, and writes it where that is asked for."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m tests.benchmarks.figures", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of the real data")
+    parser.add_argument(
+        "--data", type=Path, required=True, help=f"folder of the real data: {', '.join(DATA)}"
+    )
     parser.add_argument("--write", action="store_true", help="also put it into the README")
     options = parser.parse_args()
+    models = [MODELS / f"{name}.bundle" for name in (*KEYWORDS, *FORECASTERS)] + [MODELS / "big"]
+    for wanted in (*(options.data / name for name in DATA), *models):
+        if not wanted.exists():
+            parser.error(f"{wanted}: not there")
     made = table(options.data)
     print(made)
     if options.write:

@@ -93,6 +93,12 @@ def test_patience_ends_a_training_that_no_longer_improves(tmp_path: Path) -> Non
     assert len(calls) == 5
 
 
+def test_a_figure_that_is_no_number_is_never_the_best(tmp_path: Path) -> None:
+    values = iter([3.0, 2.0, float("nan"), 4.0])
+    figure = Figure("error", lambda m: next(values), higher_is_better=False)
+    assert run(model(), Training(epochs=4, batch_size=16), tmp_path, figure) == 2.0
+
+
 def test_the_schedule_warms_up_and_ends_at_zero() -> None:
     schedule = cosine(Training(epochs=10, learning_rate=0.5, warmup_epochs=2), 100)
     values = [float(schedule(step)) for step in (0, 100, 200, 600, 1000)]
