@@ -45,7 +45,8 @@ class Usual:
         import tensorflow as tf
 
         taken = bundle.manifest.input
-        assert isinstance(taken, AudioInput)
+        if not isinstance(taken, AudioInput):
+            raise EdgeError("this is about recordings; the bundle's model takes records")
         if taken.features.kind == "stft" or taken.features.resize is not None:
             raise EdgeError("the usual way is MFCC or log-mel; this bundle takes something else")
         self._tf, self._spec, self._samples = tf, taken.features, taken.samples
