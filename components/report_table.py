@@ -18,7 +18,7 @@ from components.errors import InputError
 def verdict_table(reports: Sequence[Report]) -> Table:
     """One row for each version: bytes, milliseconds, each budget and its figure, the verdict."""
     table = Table(title="Verdicts", show_lines=True, padding=(0, 0))
-    table.add_column("version\n(recipe)", overflow="fold")
+    table.add_column("version\n(recipe)", overflow="fold", min_width=11)
     table.add_column("bytes", justify="right", no_wrap=True)
     table.add_column("ms\n(p95)", justify="right", no_wrap=True)
     table.add_column("required", no_wrap=True)
@@ -46,7 +46,8 @@ def _budgets(report: Report) -> list[tuple[str, str]]:
         figure = report.test.get(line.metric, Figure(line.measured))
         colour = "green" if line.met else "red"
         unit = line.unit if line.metric == "accuracy" else ""
-        required = f"{line.metric} {line.comparison} {number(line.required)} {unit}".rstrip()
+        metric = line.metric.replace("mae_over_persistence", "mae/persistence")
+        required = f"{metric} {line.comparison} {number(line.required)} {unit}".rstrip()
         lines.append((required, f"[{colour}]{_shown(figure)}[/]"))
     return lines
 

@@ -124,17 +124,14 @@ def edge_predictions(bundle: Path, inputs: Sequence[Path]) -> list[dict[str, Any
 
 def big_predictions(models: Path, clips: Sequence[Path]) -> list[dict[str, Any]]:
     """The served model's answers, asked as any REST client would."""
-    with _server(models) as url:
+    # Proxies of the environment are for the world outside, not for this machine's own server.
+    with _server(models) as url, httpx.Client(trust_env=False, timeout=_ASK_SECONDS) as client:
         answers = []
         for clip in clips:
             started = time.perf_counter()
             audio = base64.b64encode(clip.read_bytes()).decode()
             try:
-                answer = httpx.post(
-                    f"{url}/v1/models/{models.name}:predict",
-                    json={"instances": [{"b64": audio}]},
-                    timeout=_ASK_SECONDS,
-                )
+                answer = client.post(f"{url}:predict", json={"instances": [{"b64": audio}]})
             except httpx.HTTPError as error:
                 raise DemoError(f"{url} does not answer: {error}") from None
             if answer.status_code != 200:
@@ -153,9 +150,12 @@ def big_predictions(models: Path, clips: Sequence[Path]) -> list[dict[str, Any]]
 
 @contextmanager
 def _server(models: Path) -> Iterator[str]:
-    """``ml4iot-serve`` on a free port, until the block is left."""
+    """``ml4iot-serve`` on a free port, until the block is left; gives the model's address."""
     with subprocess.Popen(
-        [str(_BIN / "ml4iot-serve"), str(models), "--port", "0"],
+        [
+            *(str(_BIN / "ml4iot-serve"), str(models), "--port", "0"),
+            *("--log-file", str(home() / "demo" / "logs" / "serve.log")),
+        ],
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
@@ -171,7 +171,7 @@ def _server(models: Path) -> Iterator[str]:
             if not address:
                 raise DemoError(f"ml4iot-serve did not start: {said}")
             console.print(said, highlight=False, soft_wrap=True)
-            yield address[0].rstrip(".,/")
+            yield address[0]
         finally:
             process.terminate()
             try:
@@ -181,13 +181,14 @@ def _server(models: Path) -> Iterator[str]:
 
 
 def show_words(answers: Sequence[dict[str, Any]]) -> None:
-    """A table of the first answers and how many of all were right."""
+    """A table of some answers and how many of all were right."""
     table = Table("said", "heard", "score", "ms")
     right = 0
+    shown = max(1, len(answers) // _SHOWN)
     for number, answer in enumerate(answers):
         said = Path(answer["path"]).parent.name
         right += said == answer["label"]
-        if number < _SHOWN:
+        if number % shown == 0:
             colour = "green" if said == answer["label"] else "red"
             table.add_row(
                 said,
