@@ -63,7 +63,7 @@ class Errors:
 
     def __str__(self) -> str:
         own, floor = (
-            f"{values['T']:.3f} °C / {values['RH']:.3f} %"
+            f"{values['T']:.4f} °C / {values['RH']:.4f} %"
             for values in (self.errors, self.persistence)
         )
         return f"| {self.name} | {own} | {floor} | {self.bytes:,} |"
