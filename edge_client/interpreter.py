@@ -53,12 +53,12 @@ class Interpreter:
         width = len(standardisation.mean)
         if self.input_size % width:
             raise ModelError(f"{name}: an input of {self.input_size} values, not rows of {width}")
-        self._fuse(standardisation)
         # What is stored goes through these buffers; nothing but LiteRT allocates per call.
         self._real = np.empty((self.input_size // width, width), np.float32)
         self._stored = np.empty(inputs[0]["shape"], inputs[0]["dtype"])
         self._stored_rows = self._stored.reshape(self._real.shape)
         self._answer = np.empty(self.output_size, np.float32)
+        self._fuse(standardisation)
 
     def __call__(self, rows: Float32) -> Float32:
         """Runs the model once.
@@ -77,7 +77,8 @@ class Interpreter:
         np.add(real, self._offset, out=real)
         if quantised is not None:
             np.rint(real, out=real)
-            np.clip(real, self._lowest, self._highest, out=real)
+            np.maximum(real, self._lowest, out=real)  # np.clip takes three times as long
+            np.minimum(real, self._highest, out=real)
         np.copyto(self._stored_rows, real, casting="unsafe")
         self._lite.set_tensor(self._input, self._stored)
         try:
@@ -99,9 +100,11 @@ class Interpreter:
         scale, zero = (1.0, 0) if stored is None else (stored.scale, stored.zero_point)
         if stored is not None:
             limits = np.iinfo(stored.dtype)
-            self._lowest, self._highest = limits.min, limits.max
-        self._slope = (1 / (std * scale)).astype(np.float32)
-        self._offset = (zero - mean / (std * scale)).astype(np.float32)
+            self._lowest, self._highest = np.float32(limits.min), np.float32(limits.max)
+        # As large as the input: arithmetic without broadcasting takes half the time.
+        shape = self._real.shape
+        self._slope = np.broadcast_to(1 / (std * scale), shape).astype(np.float32)
+        self._offset = np.broadcast_to(zero - mean / (std * scale), shape).astype(np.float32)
 
 
 def _litert() -> Any:

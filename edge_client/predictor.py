@@ -77,11 +77,11 @@ class AudioPredictor:
         computed = perf_counter_ns()
         scores = self._interpreter(features).copy()
         done = perf_counter_ns()
-        second, best = np.partition(scores, -2)[-2:]
+        second, best = sorted(scores.tolist())[-2:]
         return Scores(
-            label=self.labels[int(np.argmax(scores))],
+            label=self.labels[scores.argmax()],
             scores=scores,
-            margin=float(best - second),
+            margin=best - second,
             latency=_latency(began, computed, done),
         )
 
