@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.compression.fold import fold_linear_tail
+from components.compression.fold_stride import fold_first_stride
 from components.compression.steps import Context, NoOptions, Stage, register
 from components.quiet import quiet
 from components.specification import AudioSpecification
@@ -74,7 +75,7 @@ def int8(model: tf.keras.Model, options: Int8, context: Context) -> bytes:
 
 def _converter(model: tf.keras.Model, task: Task) -> tf.lite.TFLiteConverter:
     """Of the model as a device runs it: one input at a time, probabilities out for keywords."""
-    folded = fold_linear_tail(model)
+    folded = fold_first_stride(fold_linear_tail(model))
     classifies = isinstance(task.specification, AudioSpecification)
 
     @tf.function(input_signature=[tf.TensorSpec((1, *folded.input_shape[1:]), tf.float32)])
