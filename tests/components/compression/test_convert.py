@@ -57,6 +57,7 @@ def test_int8_goes_in_and_out_and_the_answers_stay(
 def test_batch_normalisation_is_folded_and_softmax_ends_the_model(compressor, recipe) -> None:
     data = compressor(recipe({"step": "int8", "samples": 60})).data
     assert operators(data) == [
+        "RESHAPE",  # the first stride, folded into channels
         "CONV_2D",
         "DEPTHWISE_CONV_2D",
         "CONV_2D",
