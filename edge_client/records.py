@@ -152,12 +152,13 @@ def _open(source: Path | str | bytes, name: str) -> Iterator[Iterable[str]]:
         raw = open_input(Path(source), name, RecordsError)
     with raw:
         if raw.read(4) == b"PK\x03\x04":
-            with zipfile.ZipFile(raw) as archive:
+            with _archive(raw, name) as archive:
                 member = _only_csv(archive, name)
                 check_size(member.file_size, MAX_CSV_BYTES, name, RecordsError)
                 try:
                     content = archive.open(member)
-                except (NotImplementedError, RuntimeError) as error:
+                # A damaged directory sends zipfile to places that are not in the file.
+                except (NotImplementedError, RuntimeError, ValueError) as error:
                     raise RecordsError(f"{name}: cannot be unpacked ({error})") from None
                 with content, io.TextIOWrapper(content, "utf-8-sig", "replace", "") as text:
                     yield text
@@ -166,6 +167,13 @@ def _open(source: Path | str | bytes, name: str) -> Iterator[Iterable[str]]:
             raw.seek(0)
             with io.TextIOWrapper(raw, "utf-8-sig", "replace", "") as text:
                 yield text
+
+
+def _archive(raw: io.BytesIO | io.BufferedReader, name: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(raw)
+    except (NotImplementedError, ValueError) as error:
+        raise RecordsError(f"{name}: cannot be unpacked ({error})") from None
 
 
 def _only_csv(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:

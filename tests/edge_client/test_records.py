@@ -143,6 +143,15 @@ def test_damage_gives_records_or_the_named_error(data, packed):
     assert records.values.shape == (len(records), 2)
 
 
+def test_any_one_damaged_bit_of_a_zip_gives_records_or_the_named_error():
+    whole = zipped(a_csv=FOUR)
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with contextlib.suppress(RecordsError):
+            read_records(bytes(damaged), QUANTITIES)
+
+
 @given(st.text(max_size=100))
 def test_arbitrary_rows_give_records_or_the_named_error(text):
     with contextlib.suppress(RecordsError):
