@@ -19,6 +19,7 @@ from edge_client.bundle.manifest import (
     TensorQuantization,
 )
 from edge_client.features.frontend import FrontEnd
+from edge_client.features.spec import AudioFeatures
 from edge_client.interpreter import Interpreter, ModelError
 
 Float32 = npt.NDArray[np.float32]
@@ -54,14 +55,26 @@ class Forecast:
 class AudioPredictor:
     """Classifies recordings with the keyword model of a bundle."""
 
-    def __init__(self, bundle: Bundle, name: str = "bundle") -> None:
-        """Raises :class:`ModelError` when the bundle holds no keyword model that runs here."""
+    def __init__(
+        self, bundle: Bundle, name: str = "bundle", features: AudioFeatures | None = None
+    ) -> None:
+        """Loads the model.
+
+        Args:
+            bundle: whose model it is.
+            name: what error messages call it.
+            features: another front end of the same shape and clip, such as the manifest's
+                ``fast``; the manifest's own when left out.
+
+        Raises:
+            ModelError: the bundle holds no keyword model that runs here.
+        """
         taken, given = bundle.manifest.input, bundle.manifest.output
         if not isinstance(taken, AudioInput) or not isinstance(given, LabelOutput):
             raise ModelError(f"{name}: a {bundle.manifest.task} model takes no recordings")
         self.input = taken
         self.labels = given.labels
-        self._front_end = FrontEnd(taken.features)
+        self._front_end = FrontEnd(features or taken.features)
         self._interpreter = _interpreter(bundle, name)
 
     def __call__(self, audio: Int16 | Float32, rate: int) -> Scores:

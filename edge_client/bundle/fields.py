@@ -52,6 +52,10 @@ class Fields:
         """Whether the field says null."""
         return self.plain(name) is None
 
+    def missing(self, name: str) -> bool:
+        """Whether there is no such field, for those that need not be there."""
+        return name not in self._values
+
     def text(
         self,
         name: str,
@@ -79,9 +83,12 @@ class Fields:
             raise self._wrong(name, value, f"a whole number from {lowest} to {highest}")
         return value
 
-    def number(self, name: str, above: float = -math.inf) -> float:
-        """A finite number."""
-        return self._number(self.plain(name), name, above)
+    def number(self, name: str, above: float = -math.inf, least: float = -math.inf) -> float:
+        """A finite number, greater than ``above`` and not smaller than ``least``."""
+        number = self._number(self.plain(name), name, above)
+        if number < least:
+            raise self._wrong(name, number, f"a number not below {least:g}")
+        return number
 
     def numbers(self, name: str) -> tuple[float, ...]:
         """A list of finite numbers."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import struct
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from edge_client.bundle.errors import (
 )
 from edge_client.bundle.manifest import MAX_MODEL_BYTES, MODEL_FILES, Manifest, ModelFile
 from edge_client.bundle.parse import MAX_MANIFEST_BYTES, parse_manifest
-from edge_client.files import check_size, read_input
+from edge_client.files import check_size, read_input, write_whole
 
 MANIFEST_FILE = "manifest.json"
 MAX_BUNDLE_BYTES = MAX_MANIFEST_BYTES + MAX_MODEL_BYTES + 2**20
@@ -103,19 +101,7 @@ def write_bundle(path: Path | str, manifest: Manifest, model_bytes: bytes) -> No
         OSError: the disk is full or the folder cannot be written; nothing is left behind.
     """
     path = Path(path)
-    data = bundle_bytes(manifest, model_bytes, path.name)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(aside).chmod(0o644)  # mkstemp's 0600 would hide the model from a server's other user
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+    write_whole(path, bundle_bytes(manifest, model_bytes, path.name))
 
 
 def bundle_bytes(manifest: Manifest, model_bytes: bytes, name: str) -> bytes:
@@ -205,12 +191,3 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> byt
     if len(data) != member.file_size:
         raise BundleDamagedError(f"{name}: {member.filename} is cut short; fetch it again")
     return data
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the renaming itself survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

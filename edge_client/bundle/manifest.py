@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -65,11 +66,47 @@ class Quantization:
 
 
 @dataclass(frozen=True)
-class Deferral:
-    """When to ask the big model: the margin of the scores at ``temperature`` is below."""
+class Learned:
+    """Logistic regression over what :func:`edge_client.deferral.policies.phi` gives."""
 
-    threshold: float
-    temperature: float
+    weights: tuple[float, ...]  # [2 * labels]
+    bias: float
+
+
+@dataclass(frozen=True)
+class Deferral:
+    """When to ask the big model, and how to fuse its answer; all of it chosen on validation."""
+
+    temperature: float  # that calibrates the scores
+    learned: Learned | None
+    fusion: float  # weight of the small model's answer beside the big one's
+    policy: str  # the best on validation
+    thresholds: Mapping[str, float]  # by policy: ask when its doubt is above
+    target: str  # what the thresholds were chosen for, such as "share < 0.08"
+    validation_accuracy: float  # of both models together, in percent
+    validation_share: float  # of clips asked, 0 to 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        return {
+            "temperature": self.temperature,
+            "learned": {"weights": list(self.learned.weights), "bias": self.learned.bias}
+            if self.learned
+            else None,
+            "fusion": self.fusion,
+            "policy": self.policy,
+            "thresholds": dict(self.thresholds),
+            "target": self.target,
+            "validation": {"accuracy": self.validation_accuracy, "share": self.validation_share},
+        }
+
+
+@dataclass(frozen=True)
+class FastMode:
+    """A cheaper front end for the same model, and when its answer is not enough."""
+
+    features: AudioFeatures  # of the same shape and clip as the input's
+    threshold: float  # a margin of the scores below it wants the full front end
 
 
 @dataclass(frozen=True)
@@ -127,6 +164,7 @@ class Manifest:
     model: ModelFile
     golden: tuple[Golden, ...]
     created_by: Origin
+    fast: FastMode | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as JSON-able values; ``parse_manifest`` reads their text back."""
@@ -156,7 +194,10 @@ class Manifest:
             "input": taken,
             "output": given,
             "quantization": asdict(self.quantization),
-            "deferral": asdict(self.deferral) if self.deferral else None,
+            "deferral": self.deferral.to_json() if self.deferral else None,
+            "fast": {"features": self.fast.features.to_json(), "threshold": self.fast.threshold}
+            if self.fast
+            else None,
             "budgets": [asdict(budget) for budget in self.budgets],
             "model": asdict(self.model),
             "golden": [

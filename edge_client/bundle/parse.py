@@ -23,9 +23,11 @@ from edge_client.bundle.manifest import (
     AudioInput,
     Budget,
     Deferral,
+    FastMode,
     ForecastOutput,
     Golden,
     LabelOutput,
+    Learned,
     Manifest,
     ModelFile,
     Origin,
@@ -33,6 +35,7 @@ from edge_client.bundle.manifest import (
     RecordInput,
     TensorQuantization,
 )
+from edge_client.deferral.policies import LEARNED_FEATURES, POLICIES
 from edge_client.features.spec import AudioFeatures, RecordWindow, SpecError, Standardisation
 
 TASKS = ("keyword_spotting", "forecasting")
@@ -104,11 +107,12 @@ def _manifest(fields: Fields) -> Manifest:
         input=taken,
         output=given,
         quantization=quantization,
-        deferral=_deferral(fields),
+        deferral=_deferral(fields, given),
         budgets=tuple(map(_budget, fields.mappings("budgets", MAX_BUDGETS))),
         model=_model_file(fields),
         golden=tuple(_golden(g, taken, given) for g in fields.mappings("golden", MAX_GOLDEN)),
         created_by=_origin(fields),
+        fast=_fast(fields, taken),
     )
 
 
@@ -116,6 +120,17 @@ def _audio_input(part: Fields) -> AudioInput:
     part.choice("kind", ("audio",))
     rate = part.whole("sample_rate", 1000, MAX_RATE)
     samples = part.whole("samples", 1, MAX_SAMPLES)
+    features = audio_features(part, samples, rate)
+    return AudioInput(rate, samples, features, standardisation(part, features.shape[1]))
+
+
+def audio_features(part: Fields, samples: int, rate: int) -> AudioFeatures:
+    """The field ``features``: a front end for clips of ``samples`` at ``rate`` Hz.
+
+    Raises:
+        FieldError: for clips of another length, or too large to be computed on a device.
+        SpecError: not a front end at all.
+    """
     features = AudioFeatures.from_json(part.plain("features"))
     # Bounds before anything is computed: matrices and memory grow with each of these.
     cut = 1 + (features.samples - features.frame_length) // features.frame_step
@@ -131,7 +146,7 @@ def _audio_input(part: Fields) -> AudioInput:
         raise FieldError(f"{part.where}.features: too large for a device")
     if features.samples != round(samples * features.sample_rate / rate):
         raise FieldError(f"{part.where}.samples: {samples} at {rate} Hz are not the features' clip")
-    return AudioInput(rate, samples, features, _standardisation(part, features.shape[1]))
+    return features
 
 
 def _record_input(part: Fields) -> RecordInput:
@@ -143,17 +158,17 @@ def _record_input(part: Fields) -> RecordInput:
     for quantity in window.quantities:
         if not all(isinstance(t, str) for t in (quantity.name, quantity.column, quantity.unit)):
             raise FieldError(f"{part.where}.window.quantities: name, column and unit are strings")
-    return RecordInput(window, _standardisation(part, len(window.quantities)))
+    return RecordInput(window, standardisation(part, len(window.quantities)))
 
 
-def _standardisation(part: Fields, width: int) -> Standardisation:
-    standardisation = Standardisation.from_json(part.plain("standardisation"))
-    if len(standardisation.mean) != width:
+def standardisation(part: Fields, width: int) -> Standardisation:
+    """The field ``standardisation``; raises :class:`FieldError` unless it is for ``width`` bins."""
+    read = Standardisation.from_json(part.plain("standardisation"))
+    if len(read.mean) != width:
         raise FieldError(
-            f"{part.where}.standardisation: {len(standardisation.mean)} values where {width} "
-            "are wanted"
+            f"{part.where}.standardisation: {len(read.mean)} values where {width} are wanted"
         )
-    return standardisation
+    return read
 
 
 def _label_output(part: Fields) -> LabelOutput:
@@ -179,11 +194,55 @@ def _tensor(part: Fields, name: str) -> TensorQuantization | None:
         )
 
 
-def _deferral(fields: Fields) -> Deferral | None:
+def _deferral(fields: Fields, given: LabelOutput | ForecastOutput) -> Deferral | None:
     if fields.absent("deferral"):
         return None
+    if not isinstance(given, LabelOutput):
+        raise FieldError(f"{fields.where}.deferral: only a model of labels asks another")
     with fields.mapping("deferral") as part:
-        return Deferral(part.number("threshold"), part.number("temperature", above=0))
+        learned = _learned(part, LEARNED_FEATURES * len(given.labels))
+        with part.mapping("thresholds") as each:
+            thresholds = {p: each.number(p) for p in POLICIES if not each.missing(p)}
+        policy = part.choice("policy", tuple(thresholds))
+        if "learned" in thresholds and learned is None:
+            raise FieldError(f"{part.where}.learned: a threshold without weights")
+        with part.mapping("validation") as validation:
+            accuracy, share = validation.number("accuracy"), validation.number("share")
+        return Deferral(
+            temperature=part.number("temperature", above=0),
+            learned=learned,
+            fusion=part.number("fusion", least=0),
+            policy=policy,
+            thresholds=thresholds,
+            target=part.text("target"),
+            validation_accuracy=accuracy,
+            validation_share=share,
+        )
+
+
+def _learned(part: Fields, count: int) -> Learned | None:
+    if part.absent("learned"):
+        return None
+    with part.mapping("learned") as learned:
+        weights = learned.numbers("weights")
+        if len(weights) != count:
+            raise FieldError(f"{learned.where}.weights: {len(weights)} where {count} are wanted")
+        return Learned(weights, learned.number("bias"))
+
+
+def _fast(fields: Fields, taken: AudioInput | RecordInput) -> FastMode | None:
+    if fields.missing("fast") or fields.absent("fast"):
+        return None
+    with fields.mapping("fast") as part:
+        if not isinstance(taken, AudioInput):
+            raise FieldError(f"{part.where}: only a model of recordings has a front end")
+        features = audio_features(part, taken.samples, taken.sample_rate)
+        if features.shape != taken.features.shape:
+            raise FieldError(
+                f"{part.where}.features: {features.shape} frames and bins where the model takes "
+                f"{taken.features.shape}"
+            )
+        return FastMode(features, part.number("threshold"))
 
 
 def _budget(part: Fields) -> Budget:

@@ -82,7 +82,7 @@ def test_the_manifest_holds_the_promised_fields(keyword_parts, forecast_parts):
         assert values["format"] == 1
         assert set(values) == {
             *("format", "name", "version", "task", "input", "output", "quantization", "deferral"),
-            *("budgets", "model", "golden", "created_by"),
+            *("fast", "budgets", "model", "golden", "created_by"),
         }
         assert set(values["model"]) == {
             *("file", "compression", "bytes", "sha256", "raw_bytes", "raw_sha256")
@@ -95,12 +95,37 @@ def test_the_manifest_holds_the_promised_fields(keyword_parts, forecast_parts):
     assert audio["task"] == "keyword_spotting"
     assert set(audio["input"]) == {"kind", "sample_rate", "samples", "features", "standardisation"}
     assert audio["output"] == {"kind": "labels", "labels": ["high", "low", "silence"]}
-    assert audio["deferral"] == {"threshold": 0.2, "temperature": 1.5}
+    assert audio["deferral"] == {
+        "temperature": 1.5,
+        "learned": {"weights": [0.5, -0.5, 0.25, -1.0, 1.0, 0.0], "bias": -0.5},
+        "fusion": 0.25,
+        "policy": "margin",
+        "thresholds": {"margin": 0.8, "entropy": 0.5, "temperature": 0.7, "learned": 0.5},
+        "target": "share < 0.08",
+        "validation": {"accuracy": 97.5, "share": 0.07},
+    }
+    assert set(audio["fast"]) == {"features", "threshold"}
+    assert set(audio["fast"]["features"]) == set(audio["input"]["features"])
     assert records["task"] == "forecasting"
     assert set(records["input"]) == {"kind", "window", "standardisation"}
     assert records["output"] == {"kind": "forecast", "quantities": ["T", "RH"], "steps": 2}
     assert records["quantization"] == {"input": None, "output": None}
     assert records["deferral"] is None
+    assert records["fast"] is None
+
+
+def test_a_manifest_of_before_fast_mode_has_none(keyword_parts):
+    values = keyword_parts[0].to_json()
+    del values["fast"]
+    assert parse_manifest(json.dumps(values).encode(), "x").fast is None
+
+
+def test_a_threshold_is_wanted_for_the_policies_the_bundle_chose_only(keyword_parts):
+    values = keyword_parts[0].to_json()
+    values["deferral"] |= {"learned": None, "thresholds": {"margin": 0.8}}
+    deferral = parse_manifest(json.dumps(values).encode(), "x").deferral
+    assert deferral is not None
+    assert deferral.thresholds == {"margin": 0.8}
 
 
 def test_the_same_content_gives_the_same_bytes(keyword_parts, whole, tmp_path):
@@ -289,8 +314,24 @@ WRONG = [
     put("output", "labels", ["a", "b"]),
     put("quantization", "input", {"dtype": "int4", "scale": 1.0, "zero_point": 0}),
     put("quantization", "input", {"dtype": "int8", "scale": 0.0, "zero_point": 0}),
-    put("deferral", {"threshold": 0.1}),
-    put("deferral", {"threshold": 0.1, "temperature": 0}),
+    put("deferral", {"threshold": 0.1, "temperature": 1.5}),
+    put("deferral", "temperature", 0),
+    put("deferral", "policy", "always"),
+    put("deferral", "policy", "poetry"),
+    put("deferral", "fusion", -0.1),
+    put("deferral", "fusion", None),
+    put("deferral", "learned", None),
+    put("deferral", "learned", "weights", [0.5] * 5),
+    put("deferral", "learned", "surprise", 1),
+    put("deferral", "thresholds", {}),
+    put("deferral", "thresholds", "surprise", 1),
+    put("deferral", "thresholds", "margin", "0.8"),
+    put("deferral", "target", "a\nb"),
+    put("deferral", "validation", {"accuracy": 97.5}),
+    put("fast", "threshold", "0.3"),
+    put("fast", "features", "resize", None),
+    put("fast", "features", "clip_seconds", 2.0),
+    put("fast", "surprise", 1),
     put("model", "file", "../../etc/passwd"),
     put("model", "file", "model.tflite"),
     put("model", "compression", "bz2"),
@@ -322,6 +363,8 @@ def test_a_manifest_that_is_not_understood_is_refused(keyword_parts, change):
         put("input", "window", "quantities", 5),
         put("output", "quantities", ["T"]),
         put("output", "steps", 3),
+        put("deferral", {"temperature": 1.0}),
+        put("fast", {"features": {"kind": "mfcc"}, "threshold": 0.3}),
         put("golden", 0, "input", "AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/"),  # six NaN
     ],
     ids=lambda change: change.__name__,

@@ -14,9 +14,11 @@ from edge_client.bundle import (
     AudioInput,
     Budget,
     Deferral,
+    FastMode,
     ForecastOutput,
     Golden,
     LabelOutput,
+    Learned,
     Manifest,
     Origin,
     RecordInput,
@@ -33,6 +35,17 @@ LABELS = ("high", "low", "silence")
 # The offset hides what lies 80 dB below a tone, where each sampling rate has noise of its own.
 FEATURES = AudioFeatures(
     "log_mel", mel_bins=16, frame_length_ms=64, frame_step_ms=64, log_offset=0.01
+)
+FAST = replace(FEATURES, frame_length_ms=32, resize=FEATURES.shape)  # half the FFT
+DEFERRAL = Deferral(
+    temperature=1.5,
+    learned=Learned((0.5, -0.5, 0.25, -1.0, 1.0, 0.0), -0.5),
+    fusion=0.25,
+    policy="margin",
+    thresholds={"margin": 0.8, "entropy": 0.5, "temperature": 0.7, "learned": 0.5},
+    target="share < 0.08",
+    validation_accuracy=97.5,
+    validation_share=0.07,
 )
 QUANTITIES = (Quantity("T", "T (degC)", "Cel"), Quantity("RH", "rh (%)", "%RH"))
 WINDOW = RecordWindow(QUANTITIES, input_steps=3, output_steps=2, interval_s=600.0)
@@ -172,11 +185,12 @@ def keyword_parts(int8=False, compression="zlib"):
         input=AudioInput(16000, 16000, FEATURES, standardisation),
         output=LabelOutput(LABELS),
         quantization=Interpreter(model, standardisation).quantization,
-        deferral=Deferral(threshold=0.2, temperature=1.5),
+        deferral=DEFERRAL,
         budgets=(Budget("accuracy", ">", 90.0, 100.0, "%"), Budget("bytes", "<", 25000, 900, "B")),
         model=entry,
         golden=(),
         created_by=ORIGIN,
+        fast=FastMode(FAST, 0.3),
     )
     return with_golden(manifest, packed), packed
 

@@ -1,0 +1,1 @@
+"""The big model as a device sees it: what it is, and how it is asked."""
