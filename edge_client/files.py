@@ -1,8 +1,10 @@
-"""Opening files that a user named, with every failure in one line."""
+"""Reading files that a user named, with every failure in one line; and writing them whole."""
 
 from __future__ import annotations
 
 import io
+import os
+import tempfile
 from pathlib import Path
 
 from edge_client.errors import EdgeError
@@ -37,3 +39,32 @@ def check_size(size: int, limit: int, name: str, error: type[EdgeError]) -> None
     """Raises ``error`` when a file of ``size`` bytes is over the limit."""
     if size > limit:
         raise error(f"{name}: larger than the {limit // 2**20} MiB that are taken")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file of ours: whole or not at all, and kept through a power cut.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(aside).chmod(0o644)  # mkstemp's 0600 would hide it from a server's other user
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the renaming itself survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
