@@ -1,4 +1,4 @@
-"""Recordings decoded inside a TensorFlow graph, a whole batch at a time."""
+"""Recordings and features decoded inside a TensorFlow graph, a whole batch at a time."""
 
 from __future__ import annotations
 
@@ -58,6 +58,30 @@ def decode_clips(recordings: tf.Tensor, samples: int, rate: int) -> tf.Tensor:
     audio = tf.strings.substr(recordings, tf.minimum(place.start, length), place.size)
     pcm = tf.io.decode_raw(audio, tf.int16, fixed_length=2 * samples)
     return tf.ensure_shape(tf.cast(pcm, tf.float32) * 2.0**-15, (None, samples))
+
+
+def decode_features(quantised: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:
+    """Features that a client computed and stored as int8.
+
+    Args:
+        quantised: string ``[n]``, each the bytes of ``[frames, bins]`` int8.
+        shape: ``(frames, bins)``.
+
+    Returns:
+        ``[n, frames, bins]`` float32, whole numbers from -128 to 127.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run, for features of another size; the message names
+            their place in the batch.
+    """
+    frames, bins = shape
+    _require(
+        tf.strings.length(quantised) == frames * bins,
+        f"features are not {frames * bins} bytes, {frames} x {bins} int8; "
+        "compute them as the specification says",
+    )
+    whole = tf.io.decode_raw(quantised, tf.int8, fixed_length=frames * bins)
+    return tf.cast(tf.reshape(whole, (-1, frames, bins)), tf.float32)
 
 
 def _find_audio(recordings: tf.Tensor, length: tf.Tensor, is_wav: tf.Tensor) -> _Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import wave
 import zipfile
@@ -12,7 +13,8 @@ import pytest
 import tensorflow as tf
 
 from components.graph_audio import decode_clips
-from components.graph_frontend import GraphFrontEnd, Resampler, export_big
+from components.graph_frontend import STEP, GraphFrontEnd, Resampler, export_big
+from edge_client.big.description import BigDescription
 from edge_client.features.frontend import FrontEnd
 from edge_client.features.resample import resample
 from edge_client.features.spec import AudioFeatures, Standardisation
@@ -162,7 +164,7 @@ def exported(request, tmp_path_factory):
             tf.keras.layers.Dense(len(LABELS), activation="softmax"),
         ]
     )
-    standardisation = Standardisation(tuple(range(10)), tuple(range(1, 11)))
+    standardisation = Standardisation(tuple(map(float, range(10))), tuple(map(float, range(1, 11))))
     folder = tmp_path_factory.mktemp("models") / "big" / "1"
     export_big(model, spec, standardisation, LABELS, folder)
     return model, spec, standardisation, folder
@@ -188,6 +190,40 @@ def test_the_saved_model_refuses_text(exported):
     serve = tf.saved_model.load(str(exported[3])).signatures["serving_default"]
     with pytest.raises(tf.errors.InvalidArgumentError, match="audio is text"):
         serve(audio=tf.constant([b"AAAA" * 8000]))
+
+
+def test_features_of_the_device_are_answered_as_keras_answers_them(exported):
+    model, spec, standardisation, folder = exported
+    features = standardisation(FrontEnd(spec)(noises(4) * np.float32(2**-15), 16000))
+    quantised = np.clip(np.round(features / STEP), -128, 127).astype(np.int8)
+    expected = model.predict((quantised * np.float32(STEP))[..., np.newaxis], verbose=0)
+
+    serve = tf.saved_model.load(str(folder)).signatures["features"]
+    answer = serve(features=tf.constant([clip.tobytes() for clip in quantised]))
+
+    np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-6)
+    words = [LABELS[i].encode() for i in expected.argmax(-1)]
+    assert answer["label"].numpy().tolist() == words
+    assert answer["labels"].numpy().tolist() == [[label.encode() for label in LABELS]] * 4
+
+
+@pytest.mark.parametrize("excess", [-1, 1])
+def test_features_of_another_size_are_an_invalid_argument_and_named(exported, excess: int):
+    _, spec, _, folder = exported
+    size = int(np.prod(spec.shape))
+    serve = tf.saved_model.load(str(folder)).signatures["features"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"are not {size} bytes") as caught:
+        serve(features=tf.constant([bytes(size), bytes(size + excess)]))
+    assert "[input] [1]" in str(caught.value)
+
+
+def test_the_saved_model_says_which_features_it_takes(exported):
+    _, spec, standardisation, folder = exported
+    ask = tf.saved_model.load(str(folder)).signatures["specification"]
+    one, other = ask(question=tf.constant([b"", b"?"]))["specification"].numpy()
+    assert one == other
+    description = BigDescription.from_json(json.loads(one))
+    assert description == BigDescription(LABELS, 16000, 16000, spec, standardisation, STEP)
 
 
 def test_nothing_is_left_beside_an_exported_model(exported):
