@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from components.examples import SAMPLE_RATE
 from components.trainer.recipe import Augmentation
 from edge_client.features.frontend import FrontEnd
 from edge_client.features.spec import AudioFeatures, Standardisation
@@ -22,7 +23,7 @@ _BATCH = 8  # the front end is fastest when a batch of frames fits the cache
 
 @dataclass(frozen=True)
 class Clips:
-    """Clips held in memory: ``audio`` ``[n, samples]`` int16 and ``targets`` ``[n, labels]``."""
+    """Clips held in memory: ``audio`` ``[n, SAMPLES]`` int16 and ``targets`` ``[n, labels]``."""
 
     audio: npt.NDArray[np.int16]
     targets: Float32
@@ -55,7 +56,7 @@ class Augmenter:
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
             audio = np.stack([self._change(self._clips.audio[i], rng) for i in batch])
-            x[start : start + len(batch)] = self._standardise(self._front_end(audio))
+            x[start : start + len(batch)] = self._standardise(self._front_end(audio, SAMPLE_RATE))
         self._mask(x, rng)
         x, targets = self._mix(x, self._clips.targets[order], rng)
         return x[..., np.newaxis], targets
@@ -66,7 +67,7 @@ class Augmenter:
         if wanted.speed:
             audio = _at_speed(audio, rng.uniform(1 - wanted.speed, 1 + wanted.speed))
         if wanted.shift_ms:
-            most = round(wanted.shift_ms * self._spec.sample_rate / 1000)
+            most = round(wanted.shift_ms * SAMPLE_RATE / 1000)
             audio = _shifted(audio, int(rng.integers(-most, most + 1)))
         if wanted.gain_db:
             audio = audio * np.float32(10 ** (rng.uniform(-1, 1) * wanted.gain_db / 20))

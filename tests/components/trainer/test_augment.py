@@ -57,6 +57,25 @@ def test_without_changes_the_features_are_the_front_ends(clips: Clips) -> None:
     np.testing.assert_array_equal(targets, clips.targets[order])
 
 
+def test_features_of_another_rate_hear_the_clip_resampled_and_moved_by_its_own_rate() -> None:
+    audio = np.zeros((1, 16000), np.int16)
+    audio[0, 8000] = 32767
+    slow = AudioFeatures("log_mel", sample_rate=8000, mel_bins=16, high_hz=3800)
+    made = Augmenter(
+        Clips(audio, np.ones((1, 1), np.float32)),
+        slow,
+        STANDARDISATION,
+        Augmentation(shift_ms=250),
+        seed=1,
+    )
+    # Frames of 40 ms every 20 ms: the click stands 12.5 frames to either side at most.
+    loudest = [int(made.epoch(number)[0][0, :, :, 0].sum(-1).argmax()) for number in range(40)]
+    assert made.epoch(0)[0].shape == (1, *slow.shape, 1)
+    middle = int(FrontEnd(slow)(audio[0] * np.float32(2**-15), 16000).sum(-1).argmax())
+    distances = np.abs(np.array(loudest) - middle)
+    assert 9 <= distances.max() <= 13
+
+
 def test_mixup_mixes_targets_as_it_mixes_inputs(clips: Clips) -> None:
     _, targets = augmenter(clips, mixup=1.0).epoch(0)
     np.testing.assert_allclose(targets.sum(-1), 1, rtol=1e-6)
