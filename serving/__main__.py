@@ -74,7 +74,7 @@ def _run(options: ServeOptions) -> int:
 
         return foreground.run(options)
     port = real_server.free_port(options)
-    log_file = open_log(options, port)
+    log_file = open_log(options.log_file, f"serve-{port}.log")
     if backend == "tensorflow":
         command = real_server.binary_command(program, options, port)
         what = f"{program}, on every interface of this machine,"

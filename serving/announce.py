@@ -20,12 +20,12 @@ def state_folder() -> Path:
     return Path(state, "ml4iot")
 
 
-def open_log(options: ServeOptions, port: int) -> Path:
-    """The log's path, its folder made and the file emptied. Raises `UsageError`."""
-    if options.log_file is not None:
-        path = options.log_file.resolve()
-    else:
-        path = state_folder() / f"serve-{port}.log"
+def open_log(log_file: Path | None, default: str) -> Path:
+    """The log's path, its folder made and the file emptied. Raises `UsageError`.
+
+    Without a `log_file` it is the file called `default` in the user's state folder.
+    """
+    path = log_file.resolve() if log_file is not None else state_folder() / default
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,14 +46,37 @@ def start_server(
     with bind(options.host, options.port) as probe:
         options = replace(options, port=probe.getsockname()[1])
     url = base_url(options.host, options.port)
+    command = [sys.executable, "-m", "serving", *_arguments(options)]
+    with run_server(command, url, lambda: is_ready(url, options.name), start_timeout_s) as server:
+        yield server
+
+
+@contextmanager
+def run_server(
+    command: Sequence[str], url: str, answers: Callable[[], bool], start_timeout_s: float
+) -> Iterator[RunningServer]:
+    """Runs a server's command until the block is left.
+
+    It is ready once it has announced itself on standard output and `answers()` holds. Raises
+    `UsageError` with its last words when it ends before, TimeoutError when it takes longer than
+    `start_timeout_s` seconds.
+    """
     with tempfile.TemporaryDirectory(prefix="ml4iot-serve-") as folder:
         said, complained = Path(folder, "stdout"), Path(folder, "stderr")
         with said.open("wb") as out, complained.open("wb") as err:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "serving", *_arguments(options)], stdout=out, stderr=err
-            )
+            process = subprocess.Popen(command, stdout=out, stderr=err)
         try:
-            _wait_until_ready(process, url, options.name, said, complained, start_timeout_s)
+            deadline = time.monotonic() + start_timeout_s
+            # The announcement as well: the port could be answered by somebody else's server.
+            while not (said.stat().st_size and answers()):
+                if process.poll() is not None:
+                    lines = complained.read_text(errors="replace").strip().splitlines()
+                    status = f"it ended with status {process.returncode}"
+                    raise UsageError(lines[-1] if lines else status)
+                if time.monotonic() > deadline:
+                    text = f"the server at {url} was not ready within {start_timeout_s:g} s"
+                    raise TimeoutError(text)
+                time.sleep(0.05)
             yield RunningServer(url, said.read_text(errors="replace").strip(), process)
         finally:
             _stop(process)
@@ -69,27 +92,13 @@ def _arguments(options: ServeOptions) -> list[str]:
         "--binary": options.binary,
         "--log-file": options.log_file,
     }
-    flags = [part for flag, value in given.items() if value for part in (flag, str(value))]
-    return flags + ([str(options.model_folder)] if options.model_folder else [])
+    return as_flags(given) + ([str(options.model_folder)] if options.model_folder else [])
 
 
-def _wait_until_ready(
-    process: subprocess.Popen[bytes],
-    url: str,
-    model: str,
-    said: Path,
-    complained: Path,
-    timeout_s: float,
-) -> None:
-    deadline = time.monotonic() + timeout_s
-    # The announcement as well: the port alone could be answered by somebody else's server.
-    while not (said.stat().st_size and is_ready(url, model)):
-        if process.poll() is not None:
-            lines = complained.read_text(errors="replace").strip().splitlines()
-            raise UsageError(lines[-1] if lines else f"it ended with status {process.returncode}")
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the server at {url} was not ready within {timeout_s:g} s")
-        time.sleep(0.05)
+def as_flags(given: Mapping[str, object]) -> list[str]:
+    """The command line's parts for the options that have a value."""
+    has_value = {flag: value for flag, value in given.items() if value not in (None, "")}
+    return [part for flag, value in has_value.items() for part in (flag, str(value))]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -20,7 +20,7 @@ def run(options: ServeOptions) -> int:
     """Serves until SIGTERM or SIGINT; the exit status. Raises `UsageError` before loading."""
     configs = _configs(options)
     with bind(options.host, options.port) as bound:
-        log_file = open_log(options, bound.getsockname()[1])
+        log_file = open_log(options.log_file, f"serve-{bound.getsockname()[1]}.log")
         terminal = _divert_standard_error(log_file)
         try:
             _serve(options, configs, bound, log_file, terminal)

@@ -1,0 +1,220 @@
+"""The HTTP face of the gateway: which path is which request, and how answers and errors look."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from edge_client.errors import EdgeError
+from edge_client.senml import Form
+from serving.gateway import answers
+from serving.gateway.admission import big_question, recording
+from serving.gateway.auth import check_token
+from serving.gateway.batching import Batcher
+from serving.gateway.big import Big
+from serving.gateway.body import BodyReader, ClientGone, form_of
+from serving.gateway.errors import GatewayError, MalformedError, MethodError, RouteError
+from serving.gateway.metrics import CONTENT_TYPE, GatewayMetrics
+from serving.gateway.request_log import log
+from serving.gateway.slow import SlowModel
+from serving.gateway.tensorflow_serving import Answer
+
+CLIENT_GONE = 499  # nginx' number for it, in log and metrics only
+# Decoding a longer body would hold up the other requests; a second of audio fits, as float32 too.
+LONG_BODY_BYTES = 128 * 1024
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_BIG, _SLOW = ("/v1/classify", "/big_model"), "/slow_model"
+_PAGES = ("/v1/description", "/healthz", "/metrics")
+_OPEN = "/healthz"  # to everybody: who looks whether a server is up has no token
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What of a request the answer depends on."""
+
+    method: str
+    path: str
+    headers: Mapping[bytes, bytes]
+    receive: Receive
+
+
+@dataclass
+class _Account:
+    """What the log says of a request beside its path and status."""
+
+    body_bytes: int = 0
+    label: str = ""
+    error: str = ""
+
+
+class GatewayApp:
+    """The gateway as an ASGI application."""
+
+    def __init__(
+        self,
+        big: Big,
+        batcher: Batcher,
+        slow: SlowModel | None,
+        bodies: BodyReader,
+        max_bytes: int,
+        token: bytes | None,
+        metrics: GatewayMetrics,
+    ) -> None:
+        self._big = big
+        self._batcher = batcher
+        self._slow = slow
+        self._bodies = bodies
+        self._max_bytes = max_bytes
+        self._token = token
+        self._metrics = metrics
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        request = _Request(scope["method"], scope["path"], dict(scope["headers"]), receive)
+        request_id = _request_id(request.headers)
+        account = _Account()
+        status = CLIENT_GONE
+        try:
+            response = await self._answered(request, request_id, account)
+            response.headers["X-Request-Id"] = request_id
+            status = response.status_code
+            await response(scope, receive, send)
+        except ClientGone:
+            account.error = "the client went away"
+        finally:
+            self._take_note(request, request_id, status, account, time.perf_counter() - began)
+
+    async def _answered(self, request: _Request, request_id: str, account: _Account) -> Response:
+        """The answer, whatever happens; only `ClientGone` is raised."""
+        try:
+            return await self._respond(request, account)
+        except EdgeError as error:
+            refusal: GatewayError = MalformedError(str(error))
+        except GatewayError as error:
+            refusal = error
+        except (ClientGone, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("a request failed", extra={"fields": {"request_id": request_id}})
+            refusal = GatewayError("internal error; the gateway's log has the details")
+        account.error = str(refusal)
+        content = answers.refused(account.error, request_id)
+        return _json(content, refusal.status, refusal.headers())
+
+    async def _respond(self, request: _Request, account: _Account) -> Response:
+        path = request.path
+        asks = path in _BIG or path == _SLOW
+        if not asks and path not in _PAGES:
+            raise RouteError(f"nothing is here; see {', '.join((*_BIG, _SLOW, *_PAGES))}")
+        if path != _OPEN:
+            check_token(self._token, request.headers.get(b"authorization", b""))
+        allowed = ("POST", "PUT") if asks else ("GET", "HEAD")
+        if request.method not in allowed:
+            names = ", ".join(allowed)
+            raise MethodError(f"{request.method} is not taken here; use {names}", names)
+        if asks:
+            return await self._classify(request, account)
+        if path == _OPEN:
+            return self._health()
+        if path == "/metrics":
+            return Response(self._metrics.text(), media_type=CONTENT_TYPE)
+        return _json(answers.described(self._big.model, self._max_bytes))
+
+    def _health(self) -> Response:
+        if self._big.ready:
+            return _json(b'{"status": "ready"}')
+        return _json(b'{"status": "the model is away"}', 503)
+
+    async def _classify(self, request: _Request, account: _Account) -> Response:
+        form = form_of(request.headers)
+        with self._bodies.room() as room:
+            body = await self._bodies.read(request.headers, request.receive, room)
+            account.body_bytes = len(body)
+            if request.path == _SLOW and self._slow is not None:
+                spoken, answer = await self._ask_slow(self._slow, body, form, request.receive)
+                name = self._slow.name
+            else:
+                spoken, answer = await self._ask_big(body, form, request.receive)
+                name = self._big.name
+        account.label = answer.label
+        return _json(answers.classified(answer, name, spoken))
+
+    async def _ask_big(
+        self, body: bytes, form: Form | None, receive: Receive
+    ) -> tuple[Form, Answer]:
+        model = self._big.model
+        asked = await self._decoded(body, lambda: big_question(body, form, model))
+        return asked.form, await _unless_gone(self._batcher.put(asked.question), receive)
+
+    async def _ask_slow(
+        self, slow: SlowModel, body: bytes, form: Form | None, receive: Receive
+    ) -> tuple[Form, Answer]:
+        spoken, heard = await self._decoded(body, lambda: recording(body, form, slow.samples))
+        answer = asyncio.ensure_future(slow.answer(heard))
+        return spoken, await _unless_gone(answer, receive)
+
+    async def _decoded(self, body: bytes, decode: Callable[[], T]) -> T:
+        if len(body) <= LONG_BODY_BYTES:
+            return decode()
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, decode)
+
+    def _take_note(
+        self, request: _Request, request_id: str, status: int, account: _Account, seconds: float
+    ) -> None:
+        known = (*_BIG, _SLOW, *_PAGES)
+        route = request.path if request.path in known else "other"
+        self._metrics.answered(route, status, seconds, account.body_bytes)
+        fields = {
+            "request_id": request_id,
+            "method": request.method[:20],
+            "path": request.path[:100],
+            "status": status,
+            "bytes": account.body_bytes,
+            "ms": round(seconds * 1000, 2),
+        }
+        if account.label:
+            fields["label"] = account.label
+        if account.error:
+            fields["error"] = account.error
+        log.info("request", extra={"fields": fields})
+
+
+async def _unless_gone(answer: asyncio.Future[Answer], receive: Receive) -> Answer:
+    """The answer, unless the client hangs up before; then nobody waits for it any more."""
+    listening: asyncio.Future[Message] = asyncio.ensure_future(_awaited(receive()))
+    listening.add_done_callback(lambda _: answer.cancel())
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        if listening.done() and not listening.cancelled():
+            raise ClientGone from None
+        answer.cancel()
+        raise
+    finally:
+        listening.cancel()
+
+
+async def _awaited(message: Awaitable[Message]) -> Message:
+    return await message
+
+
+def _request_id(headers: Mapping[bytes, bytes]) -> str:
+    """The client's own, where it may stand in a log as it is."""
+    given = headers.get(b"x-request-id", b"")
+    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _json(content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(content, status, headers, media_type="application/json")

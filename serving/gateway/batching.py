@@ -1,0 +1,184 @@
+"""Gathers questions while the model is busy, and asks about many of them in one call.
+
+A question that finds the model idle is asked at once; there is no waiting for company. While as
+many calls as allowed are on their way, questions gather, and the next call takes the oldest of
+them and what came after it of the same kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from serving.gateway.admission import Question
+from serving.gateway.errors import BusyError, GatewayError, MalformedError, TooSlowError
+from serving.gateway.metrics import GatewayMetrics
+from serving.gateway.request_log import log
+from serving.gateway.tensorflow_serving import AUDIO, FEATURES, Answer
+
+MAX_RETRY_AFTER_S = 60.0
+_SMOOTHING = 0.2  # weight of the newest call in the measured rate
+
+Ask = Callable[[str | None, Sequence[bytes]], Awaitable[list[Answer]]]
+
+
+@dataclass(eq=False, frozen=True)
+class _Waiting:
+    """One question and where its answer goes."""
+
+    data: bytes
+    deadline: float  # by the loop's clock
+    answer: asyncio.Future[Answer]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much at once.
+
+    Attributes:
+        max_batch: questions in one call.
+        in_flight: calls at the same time.
+        queue: questions that wait for a call.
+        timeout_s: what a question may take in all.
+    """
+
+    max_batch: int
+    in_flight: int
+    queue: int
+    timeout_s: float
+
+
+class Batcher:
+    """Puts questions to `ask` in batches; for use within one event loop."""
+
+    def __init__(self, ask: Ask, limits: Limits, metrics: GatewayMetrics) -> None:
+        self._ask = ask
+        self._limits = limits
+        self._metrics = metrics
+        # Questions by kind, oldest first; a dict for what leaves from the middle.
+        self._queues: dict[str | None, dict[_Waiting, None]] = {}
+        self._waiting = 0
+        self._calls: set[asyncio.Task[None]] = set()
+        self._rate = 0.0  # answers a second, measured
+        metrics.waiting.set_function(lambda: self._waiting)
+
+    def put(self, question: Question) -> asyncio.Future[Answer]:
+        """The answer to come; who is no longer interested cancels it.
+
+        It raises `TooSlowError` when the time is up, `MalformedError` when the model refuses this
+        very question, and whatever `GatewayError` the call fails with.
+
+        Raises:
+            BusyError: enough questions are waiting; it says when to come again.
+        """
+        if self._waiting >= self._limits.queue:
+            raise BusyError("too many requests are waiting; try again later", self._clear_s())
+        loop = asyncio.get_running_loop()
+        timeout_s = self._limits.timeout_s
+        future: asyncio.Future[Answer] = loop.create_future()
+        waiting = _Waiting(question.data, loop.time() + timeout_s, future)
+        queue = self._queues.setdefault(question.specification, {})
+        queue[waiting] = None
+        self._waiting += 1
+        alarm = loop.call_later(timeout_s, _fail, (waiting,), TooSlowError("no answer in time"))
+
+        def done(_: asyncio.Future[Answer]) -> None:
+            alarm.cancel()
+            if waiting in queue:  # given up before its turn
+                del queue[waiting]
+                self._waiting -= 1
+                if not queue:
+                    self._queues.pop(question.specification)
+
+        future.add_done_callback(done)
+        # Not at once: what arrives in the same turn of the loop goes into the same call.
+        loop.call_soon(self._start_calls)
+        return future
+
+    async def close(self) -> None:
+        """Ends the calls that are on their way."""
+        for call in tuple(self._calls):
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    def _start_calls(self) -> None:
+        while self._waiting and len(self._calls) < self._limits.in_flight:
+            kinds = [kind for kind, queue in self._queues.items() if queue]
+            oldest = min(kinds, key=lambda kind: next(iter(self._queues[kind])).deadline)
+            queue = self._queues[oldest]
+            batch = [each for each, _ in zip(queue, range(self._limits.max_batch), strict=False)]
+            for each in batch:
+                del queue[each]
+            if not queue:
+                del self._queues[oldest]
+            self._waiting -= len(batch)
+            call = asyncio.get_running_loop().create_task(self._call(oldest, batch))
+            self._calls.add(call)
+            call.add_done_callback(self._ended)
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        self._start_calls()
+
+    async def _call(self, kind: str | None, batch: list[_Waiting]) -> None:
+        try:
+            answers = await self._timed(kind, batch)
+        except MalformedError as error:
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            # One of them is to blame; the others shall not suffer for it.
+            for each in batch:
+                if not each.answer.done():
+                    await self._call(kind, [each])
+        except GatewayError as error:
+            _fail(batch, error)
+        except Exception:
+            log.exception("a call to the backend failed")
+            _fail(batch, GatewayError("internal error; the gateway's log has the details"))
+        else:
+            for each, answer in zip(batch, answers, strict=True):
+                if not each.answer.done():
+                    each.answer.set_result(answer)
+
+    async def _timed(self, kind: str | None, batch: list[_Waiting]) -> list[Answer]:
+        """One call, given up when nobody can be waiting for it any more."""
+        patience = max(each.deadline for each in batch) - asyncio.get_running_loop().time()
+        began = time.perf_counter()  # uvloop's own clock counts in milliseconds
+        outcome = "500"
+        try:
+            answers = await asyncio.wait_for(
+                self._ask(kind, [each.data for each in batch]), patience
+            )
+            outcome = "200"
+        except asyncio.TimeoutError as error:
+            outcome = str(TooSlowError.status)
+            raise TooSlowError("the model takes too long to answer") from error
+        except GatewayError as error:
+            outcome = str(error.status)
+            raise
+        finally:
+            seconds = time.perf_counter() - began
+            signature = AUDIO if kind is None else FEATURES
+            self._metrics.called(signature, len(batch), outcome, seconds)
+        self._measure(len(batch) / max(seconds, 1e-6))
+        return answers
+
+    def _measure(self, answers_a_second: float) -> None:
+        """Takes one call's rate into account; calls run side by side."""
+        rate = answers_a_second * self._limits.in_flight
+        self._rate += (_SMOOTHING if self._rate else 1.0) * (rate - self._rate)
+
+    def _clear_s(self) -> float:
+        """In how many seconds those who wait now will have been answered."""
+        if not self._rate:
+            return self._limits.timeout_s
+        return min(self._waiting / self._rate, MAX_RETRY_AFTER_S)
+
+
+def _fail(batch: Iterable[_Waiting], error: GatewayError) -> None:
+    for each in batch:
+        if not each.answer.done():
+            each.answer.set_exception(error)
