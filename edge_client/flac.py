@@ -28,8 +28,9 @@ def encode_flac(audio: Int16, rate: int) -> bytes:
     file = io.BytesIO()
     try:
         soundfile.write(file, audio, rate, format="FLAC", subtype="PCM_16")
-    except soundfile.SoundFileError as error:
-        raise FlacError(f"audio at {rate} Hz cannot be written as FLAC: {error}") from None
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string
+        raise FlacError(f"audio at {rate} Hz cannot be written as FLAC: {reason}") from None
     return file.getvalue()
 
 
@@ -41,16 +42,17 @@ def decode_flac(data: bytes, most: int) -> tuple[Int16, int]:
         EdgeError: soundfile is not installed.
     """
     soundfile = _soundfile()
+    if not data.startswith(b"fLaC"):  # libsndfile would try two dozen other formats
+        raise FlacError("not FLAC")
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            if (file.format, file.subtype, file.channels) != ("FLAC", "PCM_16", 1):
+            if (file.subtype, file.channels) != ("PCM_16", 1):
                 raise FlacError(
-                    f"{file.channels} channel(s) of {file.subtype} in {file.format}; "
-                    "FLAC of 16-bit mono is wanted"
+                    f"{file.channels} channel(s) of {file.subtype}; FLAC of 16-bit mono is wanted"
                 )
             return file.read(most + 1, dtype="int16"), file.samplerate
-    except soundfile.SoundFileError as error:
-        raise FlacError(f"not FLAC: {error}") from None
+    except soundfile.LibsndfileError as error:
+        raise FlacError(f"damaged FLAC: {error.error_string}") from None
 
 
 def _soundfile() -> Any:

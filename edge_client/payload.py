@@ -192,12 +192,14 @@ def decode(pack: Pack, samples: int = 16_000) -> Content:
         if kind == _FLAC:
             audio, own_rate = decode_flac(record.value, MAX_SAMPLES)
         elif record.value[:4] == b"RIFF" and record.value[8:12] == b"WAVE":
-            audio, own_rate = _decode_wav(record.value)
+            audio, own_rate = _decode_wav(record.value, record.name)
         else:
             audio, own_rate = _decode_pcm(record.value, record.unit, samples), rate or DEFAULT_RATE
-    except (FlacError, WavError) as error:
+    except FlacError as error:
+        raise PayloadError(f"{record.name}: {error}") from None
+    except WavError as error:
         raise PayloadError(str(error)) from None
-    if rate is not None and _checked_rate(own_rate) != rate:
+    if _checked_rate(own_rate) != (rate or own_rate):
         raise PayloadError(f"{record.name}: says {own_rate} Hz, the record beside it {rate} Hz")
     _check_samples(audio)
     return Recording(audio, own_rate, record.time, source)
@@ -272,8 +274,8 @@ def _decode_pcm(data: bytes, unit: str, samples: int) -> Int16 | Float32:
     return np.frombuffer(data, dtype).astype(dtype.newbyteorder("="), copy=False)
 
 
-def _decode_wav(data: bytes) -> tuple[Int16 | Float32, int]:
-    audio, rate = read_wav(data, "audio")
+def _decode_wav(data: bytes, name: str) -> tuple[Int16 | Float32, int]:
+    audio, rate = read_wav(data, name)
     if audio.shape[1] == 1:
         return audio[:, 0], rate
     return to_float(audio).mean(axis=1, dtype=np.float32), rate

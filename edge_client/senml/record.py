@@ -13,8 +13,8 @@ Value = float | str | bool | bytes | None
 
 MAX_BYTES = 16 * 2**20
 MAX_RECORDS = 10_000
-# Numbers, strings, lists and objects in one pack: a thousandth of a body's size in lists of
-# nothing would otherwise cost a thousand times its memory.
+# Numbers, strings, lists and objects in one pack: 16 MiB of nothing but empty lists would take
+# half a gigabyte of memory.
 MAX_ITEMS = 300_000
 MAX_NAME = 255  # characters, so that ten thousand records cannot repeat a base name of megabytes
 MAX_UNIT = 100
