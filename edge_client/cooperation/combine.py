@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_client.cooperation.rules import RULES as RULES
 from edge_client.deferral.policies import log_scores, softmax
 from edge_client.errors import EdgeError
 
 Float64 = npt.NDArray[np.float64]
 Scores = npt.NDArray[np.floating[Any]]
-
-RULES = ("sum", "mean", "vote", "weighted")
 
 
 class CombinationError(EdgeError):
