@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from edge_client.errors import EdgeError
 from edge_client.features.spec import Standardisation
 
 Float32 = npt.NDArray[np.float32]
+
+# SystemError: a compiled part met a NumPy it was not made for.
+_FAILURES = (ValueError, RuntimeError, SystemError)
 
 
 class ModelError(EdgeError):
@@ -36,10 +40,11 @@ class Interpreter:
             ModelError: LiteRT cannot run it, or it has other tensors than one in, one out.
         """
         self._name = name
+        lite = _litert()
         try:
-            self._lite = _litert()(model_content=model, num_threads=1)
+            self._lite = lite(model_content=model, num_threads=1)
             self._lite.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
+        except _FAILURES as error:
             raise ModelError(f"{name}: LiteRT cannot load it ({_one_line(error)})") from None
         inputs, outputs = self._lite.get_input_details(), self._lite.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
@@ -80,10 +85,10 @@ class Interpreter:
             np.maximum(real, self._lowest, out=real)  # np.clip takes three times as long
             np.minimum(real, self._highest, out=real)
         np.copyto(self._stored_rows, real, casting="unsafe")
-        self._lite.set_tensor(self._input, self._stored)
         try:
+            self._lite.set_tensor(self._input, self._stored)
             self._lite.invoke()
-        except RuntimeError as error:
+        except _FAILURES as error:
             raise ModelError(f"{self._name}: LiteRT cannot run it ({_one_line(error)})") from None
         answer = self._answer
         np.copyto(answer, self._lite.get_tensor(self._output).reshape(-1), casting="unsafe")
@@ -109,18 +114,19 @@ class Interpreter:
 
 def _litert() -> Any:
     """The interpreter class of whichever LiteRT is installed."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter as lite
-    except ImportError:
+    # LiteRT has no wheels for 32-bit Pi OS; its predecessor, of the same API, does.
+    for package in ("ai_edge_litert", "tflite_runtime"):
         try:
-            # LiteRT has no wheels for 32-bit Pi OS; its predecessor, of the same API, does.
-            from tflite_runtime.interpreter import Interpreter as lite
-        except ImportError:
+            return import_module(f"{package}.interpreter").Interpreter
+        except Exception as error:  # a compiled part may fail in any way
+            if isinstance(error, ModuleNotFoundError) and error.name == package:
+                continue
             raise ModelError(
-                "LiteRT is not installed; pip install ai-edge-litert "
-                "(tflite-runtime on a 32-bit system)"
+                f"{package} is installed but does not load ({_one_line(error)})"
             ) from None
-    return lite
+    raise ModelError(
+        "LiteRT is not installed; pip install ai-edge-litert (tflite-runtime on a 32-bit system)"
+    )
 
 
 def _stored(tensor: dict[str, Any], name: str) -> TensorQuantization | None:
@@ -134,5 +140,5 @@ def _stored(tensor: dict[str, Any], name: str) -> TensorQuantization | None:
     return TensorQuantization(dtype.name, float(scale), int(zero_point))
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error.__cause__ or error).split())[:120]

@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from edge_client.bundle import (
     Bundle,
@@ -16,7 +14,6 @@ from edge_client.bundle import (
     read_bundle,
 )
 from edge_client.features.frontend import FrontEnd
-from edge_client.features.spec import Standardisation
 from edge_client.interpreter import Interpreter, ModelError
 from edge_client.predictor import AudioPredictor, RecordPredictor
 from edge_client.self_test import SelfTestError, self_test
@@ -64,45 +61,6 @@ def test_record_predictor(forecast_bundle):
     predict = RecordPredictor(read_bundle(forecast_bundle))
     rows = np.array([[1, 40], [2, 41], [-7.5, 99]], np.float32)
     np.testing.assert_allclose(predict(rows).values, [[-7.5, 99]] * 2, rtol=1e-5)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_fused_float_inference_is_standardise_then_multiply(seed):
-    random = np.random.default_rng(seed)
-    weights, bias = random.normal(size=(4, 6)), random.normal(size=4)
-    standardisation = Standardisation((1.0, -20.0, 300.0), (0.5, 3.0, 70.0))
-    run = Interpreter(tiny.linear_model(weights, bias, (1, 6)), standardisation)
-    rows = (random.normal(size=(2, 3)) * [1, 5, 90] + [1, -20, 300]).astype(np.float32)
-    wanted = standardisation(rows).reshape(-1) @ weights.T + bias
-    np.testing.assert_allclose(run(rows), wanted, rtol=1e-3, atol=1e-3)
-
-
-def test_fused_quantisation_is_standardise_then_round_then_saturate():
-    """Against the same model fed by hand with what quantisation should give."""
-    weights = np.eye(3)
-    model = tiny.linear_model(weights, np.zeros(3), (1, 3), int8=True)
-    standardisation = Standardisation((5.0, 0.0, -3.0), (2.0, 0.1, 10.0))
-    run = Interpreter(model, standardisation)
-    stored = run.quantization.input
-    assert stored is not None
-    assert stored == TensorQuantization("int8", pytest.approx(8 / 127), 0)
-    assert run.quantization.output == TensorQuantization("int8", 0.125, 0)
-    rows = np.array([[9.0, 0.3, 1e6]], np.float32)
-    integers = np.clip(np.rint(standardisation(rows) / stored.scale), -128, 127)
-    wanted = np.rint(integers * stored.scale / 0.125) * 0.125
-    np.testing.assert_allclose(run(rows), wanted[0], atol=0.126)
-    assert run(rows)[2] == 8.0  # the largest input an int8 of this scale holds
-
-
-def test_models_that_are_none():
-    standardisation = Standardisation((0.0,), (1.0,))
-    model = tiny.linear_model(np.eye(3), np.zeros(3), (1, 3))
-    for wrong in (b"", b"no model", model[: len(model) // 2], bytes(1000)):
-        with pytest.raises(ModelError, match=r"^m: LiteRT cannot load it"):
-            Interpreter(wrong, standardisation, "m")
-    with pytest.raises(ModelError, match="not rows of 2"):
-        Interpreter(model, Standardisation((0.0, 0.0), (1.0, 1.0)), "m")
 
 
 def test_a_manifest_that_does_not_fit_its_model(keyword_bundle, forecast_bundle):

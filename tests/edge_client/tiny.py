@@ -90,7 +90,7 @@ class _Builder:
         self.graph.operators.append(made)
 
     def finish(self, taken, given):
-        self.graph.inputs, self.graph.outputs = [taken], [given]
+        self.graph.inputs, self.graph.outputs = taken, given
         builder = flatbuffers.Builder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
@@ -141,7 +141,78 @@ def linear_model(weights, bias, input_shape, softmax=False, int8=False):
             2 if int8 else 1,
         )
         given = shares
-    return make.finish(taken, given)
+    return make.finish([taken], [given])
+
+
+def _activation(make, size, dtype, scale=None, zero=0):
+    types = {
+        "int8": schema.TensorType.INT8,
+        "uint8": schema.TensorType.UINT8,
+        "float32": schema.TensorType.FLOAT32,
+    }
+    return make.tensor((1, size), types[dtype], scale, zero)
+
+
+def dequantising_model(size, dtype, scale, zero):
+    """TFLite model whose output shows, as float32, which integers its input was given."""
+    make = _Builder()
+    taken, given = _activation(make, size, dtype, scale, zero), _activation(make, size, "float32")
+    make.operator(
+        schema.BuiltinOperator.DEQUANTIZE,
+        [taken],
+        [given],
+        schema.BuiltinOptions.DequantizeOptions,
+        schema.DequantizeOptionsT(),
+        2,
+    )
+    return make.finish([taken], [given])
+
+
+def quantising_model(size, dtype, scale, zero):
+    """TFLite model that gives its float32 input back as integers."""
+    make = _Builder()
+    taken, given = _activation(make, size, "float32"), _activation(make, size, dtype, scale, zero)
+    make.operator(
+        schema.BuiltinOperator.QUANTIZE,
+        [taken],
+        [given],
+        schema.BuiltinOptions.QuantizeOptions,
+        schema.QuantizeOptionsT(),
+    )
+    return make.finish([taken], [given])
+
+
+def adding_model(size, inputs, outputs):
+    """TFLite model of one addition whose first tensors are declared its inputs and outputs."""
+    make = _Builder()
+    added = [_activation(make, size, "float32") for _ in range(2)]
+    total = _activation(make, size, "float32")
+    make.operator(
+        schema.BuiltinOperator.ADD,
+        [added[0], added[inputs - 1]],
+        [total],
+        schema.BuiltinOptions.AddOptions,
+        schema.AddOptionsT(),
+    )
+    return make.finish(added[:inputs], [total, added[0]][:outputs])
+
+
+def failing_model(size):
+    """TFLite model that loads and then fails: it gathers what lies outside its input."""
+    make = _Builder()
+    taken, given = _activation(make, size, "float32"), _activation(make, 1, "float32")
+    outside = np.array([size], np.int32)
+    index = make.tensor((1,), schema.TensorType.INT32, data=outside)
+    options = schema.GatherOptionsT()
+    options.axis = 1
+    make.operator(
+        schema.BuiltinOperator.GATHER,
+        [taken, index],
+        [given],
+        schema.BuiltinOptions.GatherOptions,
+        options,
+    )
+    return make.finish([taken], [given])
 
 
 def tone(hertz, rate=16000, seconds=1.0, level=0.5):
