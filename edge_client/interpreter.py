@@ -37,7 +37,8 @@ class Interpreter:
             name: what error messages call the model.
 
         Raises:
-            ModelError: LiteRT cannot run it, or it has other tensors than one in, one out.
+            ModelError: LiteRT cannot run it, or it has other tensors than one in, one out, or the
+                standardisation cannot be computed in float32.
         """
         self._name = name
         lite = _litert()
@@ -99,7 +100,10 @@ class Interpreter:
         return answer
 
     def _fuse(self, standardisation: Standardisation) -> None:
-        """(x - mean) / std, then / scale + zero point, as one multiplication and one addition."""
+        """(x - mean) / std, then / scale + zero point, as one multiplication and one addition.
+
+        Raises :class:`ModelError` where float32 cannot hold them.
+        """
         mean, std = np.asarray(standardisation.mean), np.asarray(standardisation.std)
         stored = self.quantization.input
         scale, zero = (1.0, 0) if stored is None else (stored.scale, stored.zero_point)
@@ -108,8 +112,16 @@ class Interpreter:
             self._lowest, self._highest = np.float32(limits.min), np.float32(limits.max)
         # As large as the input: arithmetic without broadcasting takes half the time.
         shape = self._real.shape
-        self._slope = np.broadcast_to(1 / (std * scale), shape).astype(np.float32)
-        self._offset = np.broadcast_to(zero - mean / (std * scale), shape).astype(np.float32)
+        with np.errstate(all="ignore"):  # what overflows is refused below
+            slope, offset = 1 / (std * scale), zero - mean / (std * scale)
+            self._slope = np.broadcast_to(slope, shape).astype(np.float32)
+            self._offset = np.broadcast_to(offset, shape).astype(np.float32)
+        usable = np.isfinite(self._slope) & (self._slope > 0) & np.isfinite(self._offset)
+        if not usable.all():
+            raise ModelError(
+                f"{self._name}: its standardisation does not fit into float32; its deviations or "
+                "its input's scale are too small or too large"
+            )
 
 
 def _litert() -> Any:

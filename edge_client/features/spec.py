@@ -157,8 +157,8 @@ class Standardisation:
                 f"standardisation has {len(self.mean)} means and {len(self.std)} deviations; "
                 "there must be one of each for every value of the last axis"
             )
-        if not np.all(np.isfinite(self.mean)) or not np.all(np.asarray(self.std) > 0):
-            raise SpecError("standardisation wants finite means and deviations above 0")
+        if not np.isfinite((*self.mean, *self.std)).all() or not np.all(np.asarray(self.std) > 0):
+            raise SpecError("standardisation wants finite means and finite deviations above 0")
 
     def __call__(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """``[..., n]`` in, the same shape standardised out."""

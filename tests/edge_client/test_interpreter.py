@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_client.bundle import TensorQuantization
-from edge_client.features.spec import Standardisation
+from edge_client.features.spec import SpecError, Standardisation
 from edge_client.interpreter import Interpreter, ModelError
 from tests.edge_client import tiny
 
@@ -78,6 +78,22 @@ def test_models_that_are_none():
             Interpreter(wrong, standardisation, "m")
     with pytest.raises(ModelError, match="not rows of 2"):
         Interpreter(model, Standardisation((0.0, 0.0), (1.0, 1.0)), "m")
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [(0.0, 1e-320), (0.0, 1e-40), (0.0, 1e60), (1e30, 1e-30), (1e308, 1.0)]
+)
+@pytest.mark.parametrize("int8", [False, True])
+def test_a_standardisation_beyond_float32_is_refused(mean, std, int8):
+    model = tiny.linear_model(np.eye(3), np.zeros(3), (1, 3), int8=int8)
+    with pytest.raises(ModelError, match=r"^m: its standardisation does not fit into float32"):
+        Interpreter(model, Standardisation((mean,), (std,)), "m")
+
+
+@pytest.mark.parametrize("std", [0.0, -1.0, float("inf"), float("nan")])
+def test_deviations_are_finite_and_above_0(std):
+    with pytest.raises(SpecError, match="finite deviations above 0"):
+        Standardisation((0.0, 0.0), (1.0, std))
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(2, 1), (1, 2)])

@@ -79,6 +79,35 @@ def test_a_manifest_that_does_not_fit_its_model(keyword_bundle, forecast_bundle)
         AudioPredictor(Bundle(replace(tones.manifest, quantization=other), tones.model))
 
 
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"scale": 1 + 5e-7}, True),  # float32 by way of JSON
+        ({"scale": 1 + 5e-6}, False),
+        ({"zero_point": 1}, False),
+        ({"dtype": "uint8"}, False),
+    ],
+)
+@pytest.mark.parametrize("end", ["input", "output"])
+def test_a_manifest_says_how_its_model_is_quantised(end, changes, same):
+    manifest, packed = tiny.keyword_parts(int8=True)
+    bundle = read_bundle(tiny.bundle_bytes(manifest, packed, "tones"))
+    true = getattr(manifest.quantization, end)
+    said = replace(
+        true,
+        dtype=changes.get("dtype", true.dtype),
+        scale=true.scale * changes.get("scale", 1),
+        zero_point=true.zero_point + changes.get("zero_point", 0),
+    )
+    quantization = replace(manifest.quantization, **{end: said})
+    changed = Bundle(replace(manifest, quantization=quantization), bundle.model)
+    if same:
+        AudioPredictor(changed)
+    else:
+        with pytest.raises(ModelError, match="quantised otherwise"):
+            AudioPredictor(changed)
+
+
 def test_self_test(keyword_bundle, forecast_bundle):
     for path, kind, inputs in (
         (keyword_bundle, AudioPredictor, 3),
