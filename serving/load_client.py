@@ -95,7 +95,7 @@ async def _ask(host: str, port: int, request: bytes, end: float) -> list[float]:
         while (started := time.perf_counter()) < end:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-            answer = await reader.readexactly(_content_length(head))
+            answer = await reader.readexactly(content_length(head))
             latencies.append(time.perf_counter() - started)
             if not head.startswith(b"HTTP/1.1 200"):
                 raise LoadError(f"{head.split(b' ', 2)[1].decode()}: {answer[:300].decode()}")
@@ -104,7 +104,8 @@ async def _ask(host: str, port: int, request: bytes, end: float) -> list[float]:
     return latencies
 
 
-def _content_length(head: bytes) -> int:
+def content_length(head: bytes) -> int:
+    """Bytes of the body that follows an answer's head. Raises `LoadError` where it says none."""
     _, found, rest = head.lower().partition(b"content-length:")
     if not found:
         raise LoadError("an answer without Content-Length")

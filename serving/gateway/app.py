@@ -155,6 +155,7 @@ class GatewayApp:
         self, body: bytes, form: Form | None, receive: Receive
     ) -> tuple[Form, Answer]:
         model = self._big.model
+        self._batcher.check_room()  # before the work of decoding, most of all under load
         asked = await self._decoded(body, lambda: big_question(body, form, model))
         return asked.form, await _unless_gone(self._batcher.put(asked.question), receive)
 

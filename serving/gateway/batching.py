@@ -19,6 +19,7 @@ from serving.gateway.request_log import log
 from serving.gateway.tensorflow_serving import AUDIO, FEATURES, Answer
 
 MAX_RETRY_AFTER_S = 60.0
+_PATIENCE = 0.8  # share of the timeout that may go by in the queue
 _SMOOTHING = 0.2  # weight of the newest call in the measured rate
 
 Ask = Callable[[str | None, Sequence[bytes]], Awaitable[list[Answer]]]
@@ -64,6 +65,16 @@ class Batcher:
         self._rate = 0.0  # answers a second, measured
         metrics.waiting.set_function(lambda: self._waiting)
 
+    def check_room(self) -> None:
+        """Raises `BusyError` when a question would not get its turn in time; it says when to come.
+
+        As many wait as may, or those who do will, by the rate measured, take nearly all the time
+        that there is.
+        """
+        clear_s = self._clear_s()
+        if self._waiting >= self._limits.queue or clear_s > _PATIENCE * self._limits.timeout_s:
+            raise BusyError("too many requests are waiting; try again later", clear_s)
+
     def put(self, question: Question) -> asyncio.Future[Answer]:
         """The answer to come; who is no longer interested cancels it.
 
@@ -71,10 +82,9 @@ class Batcher:
         very question, and whatever `GatewayError` the call fails with.
 
         Raises:
-            BusyError: enough questions are waiting; it says when to come again.
+            BusyError: as `check_room`.
         """
-        if self._waiting >= self._limits.queue:
-            raise BusyError("too many requests are waiting; try again later", self._clear_s())
+        self.check_room()
         loop = asyncio.get_running_loop()
         timeout_s = self._limits.timeout_s
         future: asyncio.Future[Answer] = loop.create_future()
@@ -174,7 +184,7 @@ class Batcher:
     def _clear_s(self) -> float:
         """In how many seconds those who wait now will have been answered."""
         if not self._rate:
-            return self._limits.timeout_s
+            return 0.0
         return min(self._waiting / self._rate, MAX_RETRY_AFTER_S)
 
 
