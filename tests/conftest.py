@@ -30,3 +30,17 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is not a folder (name one in ML4IOT_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> str:
+    """The path of Mosquitto; where tests must not be skipped, its absence is a failure."""
+    from serving.broker import find_mosquitto
+
+    found = find_mosquitto()
+    if found is None:
+        reason = "no mosquitto on PATH or in /usr/sbin"
+        if os.environ.get("CI") or os.environ.get("ML4IOT_REQUIRE_MOSQUITTO"):
+            pytest.fail(f"{reason}, and nothing may be skipped here")
+        pytest.skip(reason)
+    return found
