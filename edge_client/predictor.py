@@ -41,6 +41,7 @@ class Scores:
     label: str  # the likeliest
     scores: Float32  # [labels] probabilities, in the order of the manifest's labels
     margin: float  # the best score minus the second best
+    features: Float32  # [frames, bins] that the front end gave, not standardised
     latency: Latency
 
 
@@ -74,7 +75,8 @@ class AudioPredictor:
             raise ModelError(f"{name}: a {bundle.manifest.task} model takes no recordings")
         self.input = taken
         self.labels = given.labels
-        self._front_end = FrontEnd(features or taken.features)
+        self.features = features or taken.features
+        self._front_end = FrontEnd(self.features)
         self._interpreter = _interpreter(bundle, name)
 
     def __call__(self, audio: Int16 | Float32, rate: int) -> Scores:
@@ -95,6 +97,7 @@ class AudioPredictor:
             label=self.labels[scores.argmax()],
             scores=scores,
             margin=best - second,
+            features=features,
             latency=_latency(began, computed, done),
         )
 

@@ -18,6 +18,8 @@ from edge_client.bundle.parse import (
 from edge_client.errors import EdgeError
 from edge_client.features.spec import AudioFeatures, SpecError, Standardisation
 
+_MAX_PAYLOADS = 100
+
 
 class DescriptionError(EdgeError):
     """A description that is not understood, or does not fit what it is wanted for."""
@@ -96,3 +98,31 @@ class BigDescription:
                 f"{description.specification}; the server is of another version than this client"
             )
         return description
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a server of the big model says of itself."""
+
+    description: BigDescription
+    payloads: tuple[str, ...]  # by the names of :mod:`edge_client.payload`
+    max_bytes: int  # of a request's body
+
+    @classmethod
+    def from_json(cls, values: Any, name: str = "description") -> Offer:
+        """Reads a description with ``payloads`` and ``max_bytes`` beside its own fields.
+
+        Raises:
+            DescriptionError: see :meth:`BigDescription.from_json`.
+        """
+        if not isinstance(values, dict):
+            raise DescriptionError(f"{name}: an object is wanted")
+        beside = {key: values[key] for key in ("payloads", "max_bytes") if key in values}
+        try:
+            with Fields(beside, name) as fields:
+                payloads = fields.texts("payloads", 1, _MAX_PAYLOADS)
+                max_bytes = fields.whole("max_bytes", 1, 2**40)
+        except FieldError as error:
+            raise DescriptionError(f"{name}: {error}") from None
+        own = {key: value for key, value in values.items() if key not in beside}
+        return cls(BigDescription.from_json(own, name), payloads, max_bytes)

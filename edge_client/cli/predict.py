@@ -17,6 +17,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edge_client.cli.messages import native_silence, say
@@ -90,7 +91,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _recordings(predictor: AudioPredictor, chosen: argparse.Namespace) -> int:
     from edge_client.audio import read_wav
-    from edge_client.cli.recordings import Tally, find
+    from edge_client.cli.recordings import Tally, find, line
 
     if chosen.last is not None:
         raise EdgeError("--last is for records; this bundle takes recordings")
@@ -109,22 +110,8 @@ def _recordings(predictor: AudioPredictor, chosen: argparse.Namespace) -> int:
             continue
         heard = predictor(audio, rate)
         tally.add(found, heard)
-        _print(
-            {
-                "path": str(found),
-                "label": heard.label,
-                "scores": {
-                    label: round(float(score), 6)
-                    for label, score in zip(predictor.labels, heard.scores, strict=True)
-                },
-                "margin": round(heard.margin, 6),
-                "latency_ms": {
-                    "features": round(heard.latency.features, 4),
-                    "inference": round(heard.latency.inference, 4),
-                    "total": round(heard.latency.total, 4),
-                },
-            }
-        )
+        scores = dict(zip(predictor.labels, heard.scores, strict=True))
+        _print(line(str(found), heard.label, scores, heard.margin, asdict(heard.latency)))
     if chosen.summary:
         sys.stdout.flush()
         say(tally.summary())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,29 @@ def find(
             yield _locate(Path(root or "."), line)
 
 
+def known_word(path: Path, labels: Collection[str]) -> str | None:
+    """The name of the recording's folder, where it is one of the labels."""
+    word = path.absolute().parent.name
+    return word if word in labels else None
+
+
+def line(
+    path: str,
+    label: str,
+    scores: Mapping[str, float],
+    margin: float,
+    latency_ms: Mapping[str, float],
+) -> dict[str, Any]:
+    """An answer as it is printed, rounded to what means something."""
+    return {
+        "path": path,
+        "label": label,
+        "scores": {word: round(float(score), 6) for word, score in scores.items()},
+        "margin": round(margin, 6),
+        "latency_ms": {step: round(ms, 4) for step, ms in latency_ms.items()},
+    }
+
+
 class Tally:
     """Counts how often the label is the name of the recording's folder."""
 
@@ -52,8 +76,8 @@ class Tally:
         """Takes note of one recording."""
         latency = heard.latency
         self._latencies.append((latency.features, latency.inference, latency.total))
-        word = path.absolute().parent.name
-        if word in self._labels:
+        word = known_word(path, self._labels)
+        if word is not None:
             self._known += 1
             self._right += word == heard.label
 

@@ -1,0 +1,132 @@
+"""Sound from a microphone, cut into clips where it is loud enough to be speech."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from edge_client.audio import Int16
+from edge_client.errors import EdgeError
+
+BLOCKS = 20  # of one second
+DEFAULT_GATE = 0.01  # RMS of full scale; quiet rooms stay below
+_PRE_ROLL = 4  # blocks before the loud one: words begin softly
+_BUFFERED_S = 10  # of sound that may wait to be heard; what comes then is lost, and counted
+_TICK_S = 0.05
+
+
+class MicrophoneError(EdgeError):
+    """No microphone, or nothing to hear it with."""
+
+
+def clips(blocks: Iterable[Int16 | None], samples: int, gate: float) -> Iterator[Int16 | None]:
+    """Clips that begin shortly before sound rises above the gate.
+
+    Args:
+        blocks: consecutive sound, int16, each of the same length; None where none came in time.
+        samples: of one clip.
+        gate: RMS of a block, as a share of full scale, from which on it is no silence.
+
+    Yields:
+        ``[samples]`` int16, none overlapping; None for every None.
+    """
+    before: deque[Int16] = deque(maxlen=_PRE_ROLL)
+    clip: list[Int16] = []
+    for block in blocks:
+        if block is None:
+            yield None
+            continue
+        if not clip and rms(block) < gate:
+            before.append(block)
+            continue
+        if not clip:
+            clip.extend(before)
+            before.clear()
+        clip.append(block)
+        if sum(map(len, clip)) >= samples:
+            yield np.concatenate(clip)[:samples]
+            clip = []
+
+
+def rms(block: Int16) -> float:
+    """Root mean square as a share of full scale, 0 to 1."""
+    return float(np.sqrt(np.mean(np.square(block, dtype=np.float64)))) / 2**15
+
+
+class Microphone:
+    """Blocks of 50 ms from a sound device, as a context manager."""
+
+    def __init__(self, rate: int, device: str | None = None) -> None:
+        """Opens the device and begins to listen.
+
+        Args:
+            rate: in Hz.
+            device: its number or a part of its name; the system's default when left out.
+
+        Raises:
+            MicrophoneError: sounddevice or PortAudio is missing, or the device cannot be opened.
+        """
+        sound = _sounddevice()
+        self.lost = 0
+        self._blocks: queue.Queue[bytes] = queue.Queue(_BUFFERED_S * BLOCKS)
+        chosen = int(device) if device is not None and device.isdecimal() else device
+        try:
+            self._stream = sound.RawInputStream(
+                samplerate=rate,
+                blocksize=rate // BLOCKS,
+                device=chosen,
+                channels=1,
+                dtype="int16",
+                callback=self._heard,
+            )
+            self._stream.start()
+        except (sound.PortAudioError, ValueError) as error:
+            raise MicrophoneError(
+                f"microphone: cannot be opened at {rate} Hz ({error}); "
+                "python -m sounddevice lists the devices"
+            ) from None
+
+    def __enter__(self) -> Microphone:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stream.close()
+
+    def blocks(self) -> Iterator[Int16 | None]:
+        """Sound without end; None whenever nothing came for a twentieth of a second."""
+        while True:
+            try:
+                yield np.frombuffer(self._blocks.get(timeout=_TICK_S), np.int16)
+            except queue.Empty:
+                yield None
+
+    def _heard(self, sound: Any, frames: int, time: Any, status: Any) -> None:
+        """Called by PortAudio in a thread of its own, which must not wait."""
+        try:
+            self._blocks.put_nowait(bytes(sound))
+        except queue.Full:
+            self.lost += 1
+
+
+def _sounddevice() -> Any:
+    try:
+        import sounddevice
+    except ImportError:
+        raise MicrophoneError(
+            'microphone: sounddevice is not installed; pip install "ml4iot-edge[microphone]"'
+        ) from None
+    except OSError:
+        raise MicrophoneError(
+            "microphone: the PortAudio library is not installed; apt install libportaudio2"
+        ) from None
+    return sounddevice
