@@ -33,3 +33,9 @@ class EdgeBundle(Artifact):
     """A folder with ``<version>.bundle``, the one file a device fetches."""
 
     TYPE_NAME = "EdgeBundle"
+
+
+class DeferralCurve(Artifact):
+    """A folder with ``curve.json`` and ``curve.svg``: what asking a bigger model buys."""
+
+    TYPE_NAME = "DeferralCurve"

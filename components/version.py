@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from components.constraint_evaluator.budgets import check_budgets, metric_units
+from components.deferral.recipe import DeferralRecipe, FastRecipe
 from components.errors import InputError
 from components.settings import NAME, from_mapping
 from components.trainer.recipe import Architecture, Recipe, Training
@@ -45,6 +46,8 @@ class Version:
     window: RecordWindow | None = None
     compression: tuple[CompressionRecipe, ...] = ()
     budgets: Mapping[str, float] = field(default_factory=dict)
+    deferral: DeferralRecipe | None = None  # when it asks a big model of the same run
+    fast: FastRecipe | None = None  # a cheap front end before the full one
     version: str = "1"  # of the model: raised by whoever pushes another one under this name
 
     def __post_init__(self) -> None:
@@ -58,7 +61,15 @@ class Version:
                     f"{self.name}: {key} is {getattr(self, key)!r}; use up to 64 letters, digits, "
                     "'-', '_' and '.'"
                 )
+        tuned = "deferral" if self.deferral else "fast" if self.fast else None
+        if tuned and (self.features is None or not self.compression):
+            raise InputError(f"{self.name}: {tuned} is for a keyword model with compression")
         if self.features is not None:
+            if self.fast is not None:
+                try:
+                    self.fast.front_end(self.features)
+                except InputError as error:
+                    raise InputError(f"{self.name}: {error}") from None
             frames, bins = self.features.shape
             wanted = self.training.augmentation
             if wanted.time_mask_ms > frames * self.features.frame_step_ms:

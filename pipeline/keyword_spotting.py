@@ -64,9 +64,20 @@ def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
         ).with_id(f"Trainer.{version.name}")
         trainers[version.name] = trainer
         components.append(trainer)
+    for version in settings.versions:
+        trainer = trainers[version.name]
         if version.compression:
+            features = transforms[to_json(version.features)]
+            big = big_of(version, settings.versions)
             components += to_the_edge(
-                version, settings, trainer, examples, specification, measured_on=audio, audio=audio
+                version,
+                settings,
+                trainer,
+                features.outputs["transformed_examples"],
+                features.outputs["specification"],
+                measured_on=audio,
+                audio=audio,
+                big=trainers[big.name] if big else None,
             )
         else:
             components += to_the_server(version, settings, trainer, clips=audio)
@@ -123,6 +134,26 @@ def teacher_of(version: Version, versions: Iterable[Version]) -> Version | None:
     if teacher.features != version.features:
         raise InputError(f"{where}, whose features are others; give both versions the same")
     return teacher
+
+
+def big_of(version: Version, versions: Iterable[Version]) -> Version | None:
+    """The one of ``versions`` that ``version`` asks where it is in doubt; None where it never does.
+
+    Raises:
+        InputError: it is not among them, or is not one that is served.
+    """
+    if version.deferral is None:
+        return None
+    name = version.deferral.big
+    big = next((v for v in versions if v.name == name), None)
+    if big is None:
+        raise InputError(f"ML4IOT_VERSIONS: add {name}, which {version.name} asks")
+    if big.compression:
+        raise InputError(
+            f"{version.name}: deferral.big is {name!r}, which is made for devices; name a version "
+            "without compression, which is served"
+        )
+    return big
 
 
 if __name__ == "__main__":

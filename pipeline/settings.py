@@ -48,6 +48,11 @@ class Settings:
         return self.home / "reports"
 
     @property
+    def curves(self) -> Path:
+        """What asking the big model buys, for each version that may, as JSON and SVG."""
+        return self.home / "curves"
+
+    @property
     def checkpoints(self) -> Path:
         """Outlives runs: a killed training goes on from here."""
         return self.home / "checkpoints"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import asdict
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_component import BaseComponent
@@ -11,6 +12,7 @@ from tfx.types.channel import BaseChannel
 
 from components.compression.component import Compression
 from components.constraint_evaluator.component import ConstraintEvaluator
+from components.deferral.component import DeferralTuner
 from components.edge_pusher.component import EdgePusher
 from components.serving_evaluator.component import ServingEvaluator
 from components.serving_pusher.component import ServingPusher
@@ -30,8 +32,9 @@ def to_the_edge(
     specification: BaseChannel,
     measured_on: BaseChannel,
     audio: BaseChannel | None = None,
+    big: Trainer | None = None,
 ) -> list[BaseComponent]:
-    """Compression, verdict and push of one version.
+    """Compression, verdict, deferral and push of one version.
 
     Args:
         version: what is made.
@@ -41,6 +44,7 @@ def to_the_edge(
         specification: of those.
         measured_on: what the evaluator predicts, as a device meets it: clips or windows.
         audio: the clips behind ``examples``, for fine-tuning; records have none.
+        big: of the version that this one asks where it is in doubt.
     """
     compression = Compression(
         name=version.name,
@@ -59,12 +63,31 @@ def to_the_edge(
         budgets=json.dumps(version.budgets),
         reports=str(settings.reports),
     ).with_id(f"ConstraintEvaluator.{version.name}")
+    components: list[BaseComponent] = [compression, evaluator]
+    judged: BaseComponent = evaluator
+    if version.deferral is not None or version.fast is not None:
+        judged = DeferralTuner(
+            name=version.name,
+            settings=json.dumps(
+                {
+                    "deferral": asdict(version.deferral) if version.deferral else None,
+                    "fast": asdict(version.fast) if version.fast else None,
+                },
+                sort_keys=True,
+            ),
+            curves=str(settings.curves),
+            bundle=evaluator.outputs["bundle"],
+            blessing=evaluator.outputs["blessing"],
+            examples=measured_on,
+            model=big.outputs["model"] if big else None,
+        ).with_id(f"DeferralTuner.{version.name}")
+        components.append(judged)
     pusher = EdgePusher(
-        bundle=evaluator.outputs["bundle"],
-        blessing=evaluator.outputs["blessing"],
+        bundle=judged.outputs["bundle"],
+        blessing=judged.outputs["blessing"],
         destination=str(settings.push),
     ).with_id(f"EdgePusher.{version.name}")
-    return [compression, evaluator, pusher]
+    return [*components, pusher]
 
 
 def to_the_server(

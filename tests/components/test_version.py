@@ -50,6 +50,13 @@ def test_recipe_survives_the_trip_through_an_execution_parameter(tmp_path: Path)
         ({"training": {"epochs": 1, "batch_size": 0}}, r"training: batch_size is 0"),
         ({"training": {"epochs": 1, "learning_rate": float("nan")}}, r"learning_rate is nan"),
         ({"training": {"epochs": 1, "augmentation": {"noise": 2}}}, r"augmentation: noise is 2"),
+        ({"deferral": {"big": "b", "target": {"share": 2}}}, r"deferral\.target: share is 2"),
+        (
+            {"deferral": {"big": "b", "target": {"share": 0.1}}, "compression": []},
+            r"deferral is for a keyword model with compression",
+        ),
+        ({"fast": {"features": {"clip_seconds": 2}, "accuracy": 90}}, r"fast: clip_seconds"),
+        ({"fast": {"features": {}, "accuracy": 90}}, r"fast: features is empty"),
         (
             {"training": {"epochs": 1, "augmentation": {"noise_snr_db": [9, 3]}}},
             r"augmentation: noise_snr_db is \(9\.0, 3\.0\)",

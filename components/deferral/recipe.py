@@ -1,0 +1,109 @@
+"""When the small model asks the big one, and its fast mode: two sections of a version's YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from components.constraint_evaluator.budgets import check_budgets
+from components.errors import InputError
+from edge_client.features.spec import AudioFeatures, SpecError
+from edge_client.payload import PAYLOADS
+
+# What a budget can bound of both models together: on all test clips, with MB of 2^20 bytes.
+SYSTEM_UNITS = {"accuracy": "%", "megabytes": "MB"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the thresholds are chosen for; exactly one of share, accuracy and bytes an hour.
+
+    Raises ``ValueError`` for anything else; ``from_mapping`` adds its place.
+    """
+
+    share: float | None = None  # of clips asked, must stay below
+    accuracy: float | None = None  # of both together in percent, must be above
+    bytes_per_hour: float | None = None  # of request bodies, must stay below
+    clips_per_hour: float | None = None  # how often the device hears something; with bytes only
+
+    def __post_init__(self) -> None:
+        stated = [name for name in ("share", "accuracy", "bytes_per_hour") if _given(self, name)]
+        if len(stated) != 1:
+            raise ValueError("state exactly one of share, accuracy and bytes_per_hour")
+        if (self.bytes_per_hour is None) != (self.clips_per_hour is None):
+            raise ValueError("bytes_per_hour and clips_per_hour go together")
+        for name, most in (
+            ("share", 1.0),
+            ("accuracy", 100.0),
+            ("bytes_per_hour", 1e12),
+            ("clips_per_hour", 1e9),
+        ):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= most:
+                raise ValueError(f"{name} is {value:g}; it must be above 0 and at most {most:g}")
+
+    def largest_share(self, bytes_each: float) -> float | None:
+        """The share of clips that must not be reached; None where an accuracy is the target.
+
+        Args:
+            bytes_each: mean size of a request's body.
+        """
+        if self.bytes_per_hour is None or self.clips_per_hour is None:
+            return self.share
+        return min(1.0, self.bytes_per_hour / (self.clips_per_hour * bytes_each))
+
+    def __str__(self) -> str:
+        if self.share is not None:
+            return f"share < {self.share:g}"
+        if self.accuracy is not None:
+            return f"accuracy > {self.accuracy:g} %"
+        return f"{self.bytes_per_hour:g} bytes an hour of {self.clips_per_hour:g} clips"
+
+
+def _given(target: Target, name: str) -> bool:
+    return getattr(target, name) is not None
+
+
+@dataclass(frozen=True)
+class DeferralRecipe:
+    """The YAML section ``deferral``."""
+
+    big: str  # name of a served version of the same run
+    target: Target
+    payload: str = "features-cbor"  # whose bytes are counted, and by which Big is asked
+    budgets: Mapping[str, float] = field(default_factory=dict)  # of both together, on test
+
+    def __post_init__(self) -> None:
+        if self.payload not in PAYLOADS:
+            raise ValueError(f"payload is {self.payload!r}; choose one of {', '.join(PAYLOADS)}")
+        if self.budgets:
+            check_budgets(self.budgets, SYSTEM_UNITS, "deferral")
+
+
+@dataclass(frozen=True)
+class FastRecipe:
+    """The YAML section ``fast``: a cheap front end, and how good it must be with the full one."""
+
+    features: Mapping[str, Any]  # fields of the version's features that differ
+    accuracy: float  # in percent, of fast answers and, where they are doubtful, full ones
+
+    def __post_init__(self) -> None:
+        if not 0 < self.accuracy < 100:
+            raise ValueError(f"accuracy is {self.accuracy:g}; it must be above 0 and below 100")
+        if not self.features:
+            raise ValueError("features is empty; name what is cheaper, such as frame_step_ms")
+
+    def front_end(self, full: AudioFeatures) -> AudioFeatures:
+        """The cheap front end, resized to the shape the model takes.
+
+        Raises:
+            InputError: a field that features do not have, a value that cannot be, or another clip.
+        """
+        try:
+            fast = AudioFeatures.from_json({**full.to_json(), **self.features})
+        except SpecError as error:
+            raise InputError(f"fast: {error}") from None
+        if fast.clip_seconds != full.clip_seconds:
+            raise InputError("fast: clip_seconds must be that of the full features")
+        return fast if fast.shape == full.shape else replace(fast, resize=full.shape)

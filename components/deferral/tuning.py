@@ -1,0 +1,205 @@
+"""What a device must know to ask the big model when that pays, learned on validation alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax
+
+from components.deferral.curve import area_gained, curve
+from components.deferral.logistic import cross_validated, fit_logistic
+from components.deferral.pair import Bools, Float32, Pair
+from components.deferral.recipe import Target
+from components.errors import InputError
+from edge_client.bundle import Deferral, Learned
+from edge_client.deferral.policies import doubts, log_scores, phi
+from edge_client.wilson import wilson
+
+Float64 = npt.NDArray[np.float64]
+
+_TUNED = ("margin", "entropy", "temperature", "learned")
+_LOG_TEMPERATURES = (-3.0, 3.0)
+_MOST_FUSION = 10.0
+# Fewer clips that the big model wins teach nothing about when it wins.
+_FEWEST_WON = 5
+
+
+@dataclass(frozen=True)
+class OperatingPoints:
+    """Everything one policy can do on one split, from asking nobody to asking for every clip.
+
+    Attributes:
+        thresholds: a clip is asked for when its doubt is above.
+        asked: clips asked for at each.
+        right: clips right at each.
+    """
+
+    thresholds: Float64
+    asked: npt.NDArray[np.int64]
+    right: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, doubt: Float64, kept_right: Bools, asked_right: Bools) -> OperatingPoints:
+        """From ``[n]`` doubts and which clips are right when kept and when asked for."""
+        values, places = np.unique(-doubt, return_inverse=True)
+        levels = -values  # from the largest doubt to the smallest
+        between = (levels[:-1] + levels[1:]) / 2
+        # Half way, so that a clip a little less doubtful is not asked for; but of two neighbouring
+        # numbers the middle may be the larger one, which is to be asked for.
+        between = np.where(between < levels[:-1], between, levels[1:])
+        thresholds = np.concatenate([levels[:1], between, np.nextafter(levels[-1:], -np.inf)])
+        gain = asked_right.astype(np.int64) - kept_right
+        asked = np.bincount(places, minlength=len(levels))
+        won = np.bincount(places, gain, len(levels)).round().astype(np.int64)
+        none = np.zeros(1, np.int64)
+        return cls(
+            thresholds,
+            np.concatenate([none, np.cumsum(asked)]),
+            kept_right.sum() + np.concatenate([none, np.cumsum(won)]),
+        )
+
+    def choose(self, target: Target, bytes_each: float) -> int:
+        """The place of the threshold that keeps the target.
+
+        A share must be kept on clips not yet heard, so it is the upper end of its 95 % interval
+        that stays below the target, and as many clips are asked for as that allows.  For an
+        accuracy it is as few clips as reach it.
+
+        Raises:
+            InputError: the accuracy is not reached by any threshold.
+        """
+        clips = int(self.asked[-1])
+        largest = target.largest_share(bytes_each)
+        if largest is not None:
+            kept = [i for i, n in enumerate(self.asked) if wilson(int(n), clips)[1] < largest]
+            return kept[-1] if kept else 0
+        assert target.accuracy is not None
+        reached = np.flatnonzero(100 * self.right > target.accuracy * clips)
+        if not len(reached):
+            best = 100 * self.right.max() / clips
+            raise InputError(
+                f"target {target}: at best {best:.2f} % on validation; lower it or train better "
+                "models"
+            )
+        return int(reached[0])
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A deferral, and each policy's doubts on validation that its threshold was chosen on."""
+
+    deferral: Deferral
+    doubts: dict[str, Float64]
+
+
+def tune(pair: Pair, target: Target) -> Tuned:
+    """Learns all of a deferral from the answers on validation.
+
+    Temperature and fusion weight are fitted by maximum likelihood, the learned policy by logistic
+    regression; its threshold is chosen on cross-validated predictions, since on clips it was
+    fitted on it is surer of itself than on others.  The policy of the deferral is the one that
+    serves the target best; on a tie, the one that gains more over the whole curve.
+
+    Args:
+        pair: the answers on validation.
+        target: what the thresholds are chosen for.
+
+    Raises:
+        InputError: no policy reaches the target.
+    """
+    fusion = fit_fusion(pair)
+    kept, asked = pair.little_right(), pair.fused_right(fusion)
+    draft = Deferral(
+        temperature=fit_temperature(pair.little, pair.truth),
+        learned=None,
+        fusion=fusion,
+        policy="margin",
+        thresholds={},
+        target=str(target),
+        validation_accuracy=0.0,
+        validation_share=0.0,
+    )
+    known = {p: doubts(p, pair.little, draft) for p in _TUNED if p != "learned"}
+    worth = ~kept & asked
+    if worth.sum() >= _FEWEST_WON:
+        seen = phi(pair.little)
+        strength, known["learned"] = cross_validated(seen, worth)
+        weights, bias = fit_logistic(seen, worth, strength)
+        draft = replace(draft, learned=Learned(tuple(map(float, weights)), bias))
+    bytes_each = float(pair.request_bytes.mean())
+    choices = {}
+    for policy, doubt in known.items():
+        points = OperatingPoints.of(doubt, kept, asked)
+        place = points.choose(target, bytes_each)
+        choices[policy] = _Choice(
+            threshold=float(points.thresholds[place]),
+            right=int(points.right[place]),
+            asked=int(points.asked[place]),
+            area=area_gained(curve(doubt, pair, fusion), pair, fusion) or 0.0,
+        )
+    best = max(choices, key=lambda policy: choices[policy].merit(target))
+    deferral = replace(
+        draft,
+        policy=best,
+        thresholds={policy: choice.threshold for policy, choice in choices.items()},
+        validation_accuracy=100 * choices[best].right / len(kept),
+        validation_share=choices[best].asked / len(kept),
+    )
+    return Tuned(deferral, known)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One policy at its threshold."""
+
+    threshold: float
+    right: int
+    asked: int
+    area: float
+
+    def merit(self, target: Target) -> tuple[float, float]:
+        """Higher serves the target better."""
+        return (self.right if target.accuracy is None else -self.asked), self.area
+
+
+def fit_temperature(scores: Float32, truth: npt.NDArray[np.int64]) -> float:
+    """The T for which softmax(ln(scores) / T) gives the right labels the highest likelihood.
+
+    C. Guo and others, On calibration of modern neural networks (2017), section 4.2.
+
+    Args:
+        scores: ``[n, labels]`` probabilities.
+        truth: ``[n]`` indices of the right labels.
+    """
+    logs = log_scores(scores)
+    found = minimize_scalar(
+        lambda log_t: _surprise(logs * np.exp(-log_t), truth),
+        bounds=_LOG_TEMPERATURES,
+        method="bounded",
+    )
+    return float(np.exp(found.x))
+
+
+def fit_fusion(pair: Pair) -> float:
+    """The weight of the small model that gives the fused answers the highest likelihood.
+
+    A temperature of the fused answer is fitted along with it: likelihood must not take the sum of
+    two answers for more certain than it is.
+    """
+    little, big = log_scores(pair.little), log_scores(pair.big)
+
+    def surprise(x: Float64) -> float:
+        return _surprise((big + x[0] * little) * np.exp(-x[1]), pair.truth)
+
+    found = minimize(
+        surprise, [0.5, 0.0], method="L-BFGS-B", bounds=[(0, _MOST_FUSION), _LOG_TEMPERATURES]
+    )
+    return float(found.x[0])
+
+
+def _surprise(logits: Float64, truth: npt.NDArray[np.int64]) -> float:
+    """Mean negative log-likelihood of the right labels."""
+    return float(-log_softmax(logits, axis=-1)[np.arange(len(truth)), truth].mean())

@@ -1,0 +1,149 @@
+"""What the committed Little and Big reach together on the official test clips.
+
+``python -m tests.benchmarks.big_little --data FOLDER`` prints it; ``--curve FILE`` also draws the
+accuracy against the bytes as an SVG.  Thresholds come from the bundle, or, where it carries none,
+from the official validation clips by the recipe in the version's YAML; the test clips are read
+once.  FOLDER holds ``mini_speech_commands.zip`` and ``splits/``.
+"""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from components.constraint_evaluator.report import Figure
+from components.deferral.draw import draw
+from components.deferral.pair import BigModel, Pair, ask_both
+from components.deferral.report import SplitReport, split_report
+from components.deferral.stages import Clips
+from components.deferral.tuning import tune
+from components.errors import InputError
+from components.progress import progress
+from components.version import read_version
+from edge_client.audio import fit_clip, read_wav
+from edge_client.bundle import Deferral, read_bundle
+from edge_client.cli.parser import OneLineParser
+from edge_client.predictor import AudioPredictor
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODELS = REPOSITORY / "models"
+PAYLOADS = ("features-cbor", "pcm-json")
+ARCHIVE = "mini_speech_commands.zip"
+_RATE = 16000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Both models on the official test clips, by payload."""
+
+    little: str
+    deferral: Deferral
+    reports: dict[str, SplitReport]
+
+    def __str__(self) -> str:
+        first = self.reports[PAYLOADS[0]]
+        lines = [
+            f"| {self.little} alone | {shown(first.little)} | – | – |",
+            f"| big alone | {shown(self.reports[PAYLOADS[1]].big)} | 100 % | – |",
+        ]
+        for payload, report in self.reports.items():
+            system = report.policies[self.deferral.policy]
+            lines.append(
+                f"| both, {payload} | {shown(system.accuracy)} | {100 * system.share:.2f} % | "
+                f"{system.megabytes:.3f} MB |"
+            )
+        return "\n".join(
+            [
+                f"| {first.clips} official test clips | accuracy [95 %] | asked | requests |",
+                "|---|---|---|---|",
+                *lines,
+                "",
+                "| policy | accuracy | asked | area gained | AUROC |",
+                "|---|---|---|---|---|",
+                *(
+                    f"| {name}{' (chosen)' if name == self.deferral.policy else ''} | "
+                    f"{shown(policy.accuracy)} | {100 * policy.share:.2f} % | "
+                    f"{percent(policy.area)} | {percent(policy.auroc)} |"
+                    for name, policy in first.policies.items()
+                ),
+            ]
+        )
+
+
+def shown(figure: Figure) -> str:
+    """An accuracy with its interval."""
+    return f"{figure.value:.2f} % [{figure.low:.1f}–{figure.high:.1f}]"
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage, or that there is none."""
+    return "none" if share is None else f"{100 * share:.1f} %"
+
+
+def official(data: Path, split: str, labels: tuple[str, ...]) -> Clips:
+    """The clips of an official list (``val`` or ``test``), by path."""
+    listed = (data / "splits" / f"kws_{split}_split.txt").read_text().split()
+    names = sorted("/".join(line.split("/")[-2:]) for line in listed)
+    clips = []
+    with zipfile.ZipFile(data / ARCHIVE) as archive:
+        for name in names:
+            wav = archive.read(f"mini_speech_commands/{name}")
+            samples, rate = read_wav(wav, name)
+            clips.append(fit_clip(samples, rate, _RATE, _RATE))
+    truth = np.array([labels.index(name.split("/")[0]) for name in names])
+    return Clips(clips, truth)
+
+
+def measure(data: Path, name: str) -> Measured:
+    """Asks both models for every official clip; the test clips last, and once each payload."""
+    bundle = read_bundle(MODELS / f"{name}.bundle")
+    little = AudioPredictor(bundle, name)
+    (folder,) = (MODELS / "big").iterdir()
+
+    def ask(clips: Clips, payload: str, title: str) -> Pair:
+        with progress(title, 2 * len(clips.audio)) as bar:
+            return ask_both(little, BigModel(folder, payload), clips.audio, clips.truth, bar)
+
+    deferral = bundle.manifest.deferral
+    if deferral is None:
+        recipe = read_version(REPOSITORY / "pipeline" / "versions" / f"{name}.yaml").deferral
+        if recipe is None:
+            raise InputError(f"{name}: neither its bundle nor its YAML says when it asks Big")
+        validation = official(data, "val", little.labels)
+        deferral = tune(ask(validation, recipe.payload, "validation"), recipe.target).deferral
+    test = official(data, "test", little.labels)
+    pairs = {payload: ask(test, payload, f"test, {payload}") for payload in PAYLOADS}
+    return Measured(name, deferral, {p: split_report(pair, deferral) for p, pair in pairs.items()})
+
+
+def main() -> None:
+    """Prints the figures, and draws the curve where that is asked for."""
+    parser = OneLineParser(
+        prog="python -m tests.benchmarks.big_little", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help=f"folder of the real data: {ARCHIVE}, splits/"
+    )
+    parser.add_argument("--little", default="little", help="name of a bundle under models/")
+    parser.add_argument("--curve", type=Path, help="an SVG to draw the curve into")
+    options = parser.parse_args()
+    for wanted in (options.data / ARCHIVE, options.data / "splits"):
+        if not wanted.exists():
+            parser.error(f"{wanted}: not there")
+    try:
+        measured = measure(options.data, options.little)
+    except InputError as error:
+        sys.exit(f"big_little: {error}")
+    print(measured)
+    if options.curve:
+        report = measured.reports[PAYLOADS[0]]
+        title = f"{options.little} asking big, {report.clips} official test clips"
+        draw(report, measured.deferral.policy, title, options.curve)
+
+
+if __name__ == "__main__":
+    main()
