@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from edge_client.big.connection import Connection, ExchangeError, read_token
+from edge_client.errors import EdgeError
+from tests.edge_client.big.stub import closed_port
+
+
+@pytest.mark.parametrize(
+    "url", ["", "server", "ftp://server", "http://", "http://a:b:c", "http://[::1", "//server"]
+)
+def test_what_is_no_url(url):
+    with pytest.raises(EdgeError, match="no URL; one like http://server:8080 is wanted"):
+        Connection(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:secret@server", "http://server?x=1", "http://server/#a"]
+)
+def test_urls_with_more_than_a_place_in_them(url):
+    with pytest.raises(EdgeError) as caught:
+        Connection(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_proxies_of_the_environment_are_nothing_to_us(big, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, closed_port())
+    connection = Connection(big.url)
+    assert connection.exchange("GET", "/v1/description", 5.0).status == 200
+    connection.close()
+
+
+def test_a_name_that_nobody_has():
+    connection = Connection("http://no-such-host.invalid:1")
+    with pytest.raises(ExchangeError) as caught:
+        connection.exchange("GET", "/", 5.0)
+    assert caught.value.sent is False
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no token"),
+        (b"\n", "no token"),
+        (b"two words", "no token"),
+        (b"a\r\nX-Evil: 1", "no token"),
+        (b"\xff\xfe", "no token"),
+        (b"a" * 5000, "larger than"),
+    ],
+)
+def test_what_is_no_token(tmp_path, content, message):
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    with pytest.raises(EdgeError, match=message):
+        read_token(file)
+
+
+def test_a_token(tmp_path):
+    file = tmp_path / "token"
+    file.write_text("abc.123-_~+/==\n")
+    assert read_token(file) == "abc.123-_~+/=="
+    with pytest.raises(EdgeError, match="no such file"):
+        read_token(tmp_path / "none")
