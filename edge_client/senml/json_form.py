@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -58,8 +59,7 @@ def entries(values: Any) -> Sequence[dict[str, Any]]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise SenmlError(f"SenML: the field {shown(twice)} twice in one object")
     return values
 

@@ -273,6 +273,11 @@ def test_deep_nesting(depth):
     assert "too deeply" in refused(b"\x81\xa1\x61x" + b"\xa1\x00" * depth + b"\0")
 
 
+def test_a_field_twice_among_many():
+    fields = b",".join(b'"%d":0' % (i % 200_000) for i in range(200_001))
+    assert "the field '0' twice" in refused(b"[{" + fields + b"}]")
+
+
 def test_deep_nesting_is_named():
     assert "too deeply" in refused(b"[" * 100_000 + b"]" * 100_000)
 
