@@ -43,7 +43,7 @@ class Feedback:
             EdgeError: it cannot be made, or a label is no name of a folder.
         """
         for label in labels:
-            if Path(label).name != label or label.startswith("."):
+            if not label or Path(label).name != label or label.startswith("."):
                 raise EdgeError(f"label {label!r} is no name of a folder; clips cannot be kept")
         self._folder, self._max_bytes = folder, max_bytes
         self.kept = self.refused = 0

@@ -192,7 +192,7 @@ class BigClient:
         except ExchangeError as error:
             what = "no answer" if error.sent else "no connection"
             failed = self._failed(what, error)
-            raise _NoReply(failed.because, str(error), again=True, sent=error.sent) from None
+            raise _NoReply(failed.because, str(error), error.again, error.sent) from None
 
     def _account(self, size: int, sent: bool, again: bool) -> None:
         if not sent:

@@ -24,10 +24,16 @@ _NOT_CONNECTED = (exceptions.NewConnectionError, exceptions.ConnectTimeoutError)
 class ExchangeError(EdgeError):
     """No answer, or too large a one."""
 
-    def __init__(self, message: str, sent: bool) -> None:
-        """``sent`` says whether the request may have left the device."""
+    def __init__(self, message: str, sent: bool, again: bool = True) -> None:
+        """Raised by :meth:`Connection.exchange`.
+
+        Args:
+            message: one line.
+            sent: whether the request may have left the device.
+            again: whether a second try may go better.
+        """
         super().__init__(message)
-        self.sent = sent
+        self.sent, self.again = sent, again
 
 
 @dataclass(frozen=True)
@@ -117,11 +123,11 @@ class Connection:
             raise ExchangeError(f"{self.url}: broke off ({_why(error)})", True) from None
         if len(data) > MAX_ANSWER_BYTES:
             response.close()
-            raise ExchangeError(
-                f"{self.url}: an answer of more than {MAX_ANSWER_BYTES} bytes", True
-            )
+            message = f"{self.url}: an answer of more than {MAX_ANSWER_BYTES} bytes"
+            raise ExchangeError(message, sent=True, again=False)
         response.release_conn()
-        return Reply(response.status, bytes(data), _retry_after(response.headers.get("Retry-After")))
+        patience = _retry_after(response.headers.get("Retry-After"))
+        return Reply(response.status, bytes(data), patience)
 
     def close(self) -> None:
         """Closes the connections kept alive."""
