@@ -138,38 +138,44 @@ class GatewayApp:
         return _json(b'{"status": "the model is away"}', 503)
 
     async def _classify(self, request: _Request, account: _Account) -> Response:
+        if request.path == _SLOW and self._slow is not None:
+            spoken, answer = await self._ask_slow(self._slow, request, account)
+            name = self._slow.name
+        else:
+            spoken, answer = await self._ask_big(request, account)
+            name = self._big.name
+        account.label = answer.label
+        return _json(answers.classified(answer, name, spoken))
+
+    async def _ask_big(self, request: _Request, account: _Account) -> tuple[Form, Answer]:
+        model = self._big.model
+        self._batcher.check_room()  # before any work, for under load there is enough of it
+        asked = await self._received(
+            request, account, lambda body, form: big_question(body, form, model)
+        )
+        return asked.form, await _unless_gone(self._batcher.put(asked.question), request.receive)
+
+    async def _ask_slow(
+        self, slow: SlowModel, request: _Request, account: _Account
+    ) -> tuple[Form, Answer]:
+        spoken, heard = await self._received(
+            request, account, lambda body, form: recording(body, form, slow.samples)
+        )
+        answer = asyncio.ensure_future(slow.answer(heard))
+        return spoken, await _unless_gone(answer, request.receive)
+
+    async def _received(
+        self, request: _Request, account: _Account, decode: Callable[[bytes, Form | None], T]
+    ) -> T:
+        """The body decoded; nothing of it is kept while the model is asked."""
         form = form_of(request.headers)
         with self._bodies.room() as room:
             body = await self._bodies.read(request.headers, request.receive, room)
             account.body_bytes = len(body)
-            if request.path == _SLOW and self._slow is not None:
-                spoken, answer = await self._ask_slow(self._slow, body, form, request.receive)
-                name = self._slow.name
-            else:
-                spoken, answer = await self._ask_big(body, form, request.receive)
-                name = self._big.name
-        account.label = answer.label
-        return _json(answers.classified(answer, name, spoken))
-
-    async def _ask_big(
-        self, body: bytes, form: Form | None, receive: Receive
-    ) -> tuple[Form, Answer]:
-        model = self._big.model
-        self._batcher.check_room()  # before the work of decoding, most of all under load
-        asked = await self._decoded(body, lambda: big_question(body, form, model))
-        return asked.form, await _unless_gone(self._batcher.put(asked.question), receive)
-
-    async def _ask_slow(
-        self, slow: SlowModel, body: bytes, form: Form | None, receive: Receive
-    ) -> tuple[Form, Answer]:
-        spoken, heard = await self._decoded(body, lambda: recording(body, form, slow.samples))
-        answer = asyncio.ensure_future(slow.answer(heard))
-        return spoken, await _unless_gone(answer, receive)
-
-    async def _decoded(self, body: bytes, decode: Callable[[], T]) -> T:
-        if len(body) <= LONG_BODY_BYTES:
-            return decode()
-        return await asyncio.get_running_loop().run_in_executor(self._decoder, decode)
+            if len(body) <= LONG_BODY_BYTES:
+                return decode(body, form)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._decoder, decode, body, form)
 
     def _take_note(
         self, request: _Request, request_id: str, status: int, account: _Account, seconds: float

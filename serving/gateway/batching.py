@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from serving.gateway.admission import Question
 from serving.gateway.errors import BusyError, GatewayError, MalformedError, TooSlowError
@@ -19,8 +20,8 @@ from serving.gateway.request_log import log
 from serving.gateway.tensorflow_serving import AUDIO, FEATURES, Answer
 
 MAX_RETRY_AFTER_S = 60.0
-_PATIENCE = 0.8  # share of the timeout that may go by in the queue
-_SMOOTHING = 0.2  # weight of the newest call in the measured rate
+_PATIENCE = 0.5  # share of the timeout that those in front may take
+_SMOOTHING = 0.1  # weight of the newest call in the measured rate
 
 Ask = Callable[[str | None, Sequence[bytes]], Awaitable[list[Answer]]]
 
@@ -62,17 +63,21 @@ class Batcher:
         self._queues: dict[str | None, dict[_Waiting, None]] = {}
         self._waiting = 0
         self._calls: set[asyncio.Task[None]] = set()
-        self._rate = 0.0  # answers a second, measured
+        self._asking = 0  # questions in these calls
+        self._rate = _Rate()
         metrics.waiting.set_function(lambda: self._waiting)
 
     def check_room(self) -> None:
         """Raises `BusyError` when a question would not get its turn in time; it says when to come.
 
-        As many wait as may, or those who do will, by the rate measured, take nearly all the time
-        that there is.
+        Either as many wait as may, or more than the next call takes, and by the rate measured they
+        will need much of the time that a question has. What the next call takes is let in whatever
+        the rate, for otherwise a rate once found low would never be found better.
         """
         clear_s = self._clear_s()
-        if self._waiting >= self._limits.queue or clear_s > _PATIENCE * self._limits.timeout_s:
+        limits = self._limits
+        late = clear_s > _PATIENCE * limits.timeout_s and self._waiting >= limits.max_batch
+        if late or self._waiting >= limits.queue:
             raise BusyError("too many requests are waiting; try again later", clear_s)
 
     def put(self, question: Question) -> asyncio.Future[Answer]:
@@ -124,12 +129,15 @@ class Batcher:
             if not queue:
                 del self._queues[oldest]
             self._waiting -= len(batch)
+            self._asking += len(batch)
             call = asyncio.get_running_loop().create_task(self._call(oldest, batch))
             self._calls.add(call)
-            call.add_done_callback(self._ended)
+            call.add_done_callback(partial(self._ended, len(batch)))
 
-    def _ended(self, call: asyncio.Task[None]) -> None:
+    def _ended(self, size: int, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
+        self._asking -= size
+        self._rate.ended(size, backlog=self._waiting > 0)
         self._start_calls()
 
     async def _call(self, kind: str | None, batch: list[_Waiting]) -> None:
@@ -173,19 +181,37 @@ class Batcher:
             seconds = time.perf_counter() - began
             signature = AUDIO if kind is None else FEATURES
             self._metrics.called(signature, len(batch), outcome, seconds)
-        self._measure(len(batch) / max(seconds, 1e-6))
         return answers
 
-    def _measure(self, answers_a_second: float) -> None:
-        """Takes one call's rate into account; calls run side by side."""
-        rate = answers_a_second * self._limits.in_flight
-        self._rate += (_SMOOTHING if self._rate else 1.0) * (rate - self._rate)
-
     def _clear_s(self) -> float:
-        """In how many seconds those who wait now will have been answered."""
-        if not self._rate:
-            return 0.0
-        return min(self._waiting / self._rate, MAX_RETRY_AFTER_S)
+        """In how many seconds those who are here now will have been answered."""
+        return min((self._waiting + self._asking) * self._rate.seconds_each, MAX_RETRY_AFTER_S)
+
+
+class _Rate:
+    """How long a question takes while others wait, by the clock on the wall.
+
+    Not by the duration of calls: the gateway's own work between them takes time as well, most of
+    all where processors are scarce.
+    """
+
+    def __init__(self) -> None:
+        self._questions = self._seconds = 0.0  # means over the latest calls
+        self._last = 0.0  # when a call ended and others waited; 0: nobody waited
+
+    @property
+    def seconds_each(self) -> float:
+        """0 while nothing is known."""
+        return self._seconds / self._questions if self._questions else 0.0
+
+    def ended(self, size: int, backlog: bool) -> None:
+        """A call with so many questions ended just now; whether others wait for the next."""
+        now = time.perf_counter()
+        if self._last:
+            weight = _SMOOTHING if self._questions else 1.0
+            self._questions += weight * (size - self._questions)
+            self._seconds += weight * (now - self._last - self._seconds)
+        self._last = now if backlog else 0.0
 
 
 def _fail(batch: Iterable[_Waiting], error: GatewayError) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import zlib
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_client.big.description import BigDescription
 from edge_client.features.spec import AudioFeatures, Standardisation
-from edge_client.payload import PAYLOADS
+from edge_client.payload import PAYLOADS, Recording, encode_recording
 from edge_client.senml import Form, Record, write
+from serving.gateway.app import LONG_BODY_BYTES
 from serving.gateway.auth import TOKEN_VARIABLE
 from serving.gateway.launcher import start_gateway
 from serving.gateway.options import GatewayOptions
@@ -141,11 +144,22 @@ def test_a_body_of_unknown_length_is_refused_once_it_is_too_long(gateway):
     assert b"connection: close" in answer.lower()
 
 
+def test_a_long_body_is_decoded_aside(gateway, backend):
+    audio = np.tile(clip(0), 3)
+    long_body = encode_recording(Recording(audio, 48_000, source="pi/"), "pcm-json")
+    assert LONG_BODY_BYTES - 5000 < len(long_body) < MAX_BYTES
+    padded = long_body + b" " * (LONG_BODY_BYTES - len(long_body) + 1)
+    assert post(gateway, padded).status == 200
+    assert post(gateway, padded[:-1] + b"x").status == 400
+
+
 def test_a_request_id_is_taken_over_or_made_and_stands_in_the_log(gateway, backend, gateway_log):
     assert post(gateway, body(), X_Request_Id="pi-7.a_B").headers["x-request-id"] == "pi-7.a_B"
     made = post(gateway, b"[", X_Request_Id='"\t; drop')
     assert made.json["request_id"] == made.headers["x-request-id"]
     assert len(made.json["request_id"]) == 32
+    # The line is written after the answer.
+    until(lambda: made.json["request_id"] in gateway_log.read_text())
     lines = [json.loads(line) for line in gateway_log.read_text().splitlines()]
     by_id = {line["request_id"]: line for line in lines if "request_id" in line}
     assert by_id["pi-7.a_B"]["status"] == 200
@@ -184,8 +198,6 @@ def test_a_backend_without_description_takes_audio_only(gateway, backend):
 
 
 def _features(specification: str, data: bytes) -> bytes:
-    import zlib
-
     records = [
         Record("features.int8", value=zlib.compress(data)),
         Record("specification", value=specification),
