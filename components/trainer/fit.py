@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.errors import InputError
 from components.progress import progress
 from components.trainer.recipe import Training
 
@@ -76,6 +77,9 @@ def fit(
 
     Returns:
         The validation figure of the best epoch.
+
+    Raises:
+        InputError: it diverged: no epoch ended with a finite loss and a finite figure.
     """
     batch_size = min(training.batch_size, examples)
     steps = examples // batch_size
@@ -112,18 +116,22 @@ def fit(
 
     last_saved = tf.timestamp()
     with progress(title, training.epochs, int(done)) as bar, ThreadPoolExecutor(1) as ahead:
-        upcoming = ahead.submit(data, int(done))
-        while int(done) < training.epochs and not _out_of_patience(training, done, best_epoch):
-            x, y = upcoming.result()
-            if int(done) + 1 < training.epochs:
-                upcoming = ahead.submit(data, int(done) + 1)
+        upcoming: Future[tuple[Float32, Float32]] | None = None
+        while _goes_on(training, int(done), int(best_epoch)):
+            x, y = upcoming.result() if upcoming is not None else data(int(done))
+            # The next epoch is made meanwhile, but only where no figure of this one's can stop it.
+            following = int(done) + 1
+            surely = _goes_on(training, following, int(best_epoch))
+            upcoming = ahead.submit(data, following) if surely else None
             total = 0.0
             for rows in _batches(len(x), batch_size):
                 total += float(step(tf.constant(x[rows]), tf.constant(y[rows])))
             done.assign_add(1)
             value = figure.measure(model)
-            # On a tie the later epoch wins: its learning rate was lower. No number never does.
-            if not math.isnan(value) and not figure.better(float(best), value):
+            # On a tie the later epoch wins: its learning rate was lower. No number never does, and
+            # neither does an epoch whose loss is none: accuracy hides that the weights are NaN.
+            usable = math.isfinite(total) and math.isfinite(value)
+            if usable and not figure.better(float(best), value):
                 best.assign(value)
                 best_epoch.assign(done)
                 for kept, variable in zip(best_weights, model.variables, strict=True):
@@ -134,15 +142,19 @@ def fit(
             if tf.timestamp() - last_saved > _CHECKPOINT_SECONDS:
                 manager.save()
                 last_saved = tf.timestamp()
-        upcoming.cancel()
+    if not int(best_epoch):
+        raise InputError(f"{title}: it diverged; lower training.learning_rate")
     manager.save()
     for kept, variable in zip(best_weights, model.variables, strict=True):
         variable.assign(kept)
     return float(best)
 
 
-def _out_of_patience(training: Training, done: tf.Variable, best_epoch: tf.Variable) -> bool:
-    return training.patience is not None and int(done) - int(best_epoch) >= training.patience
+def _goes_on(training: Training, done: int, best_epoch: int) -> bool:
+    """Whether there is another epoch after ``done`` of them."""
+    if training.patience is not None and done - best_epoch >= training.patience:
+        return False
+    return done < training.epochs
 
 
 def _batches(examples: int, size: int) -> Iterator[slice]:
