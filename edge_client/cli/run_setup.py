@@ -17,7 +17,7 @@ from edge_client.big.client import CLASSIFY, SLOW_MODEL, BigClient
 from edge_client.big.connection import Connection, read_token
 from edge_client.budget import HourlyBudget
 from edge_client.bundle.file import Bundle, read_bundle
-from edge_client.cli.messages import native_silence
+from edge_client.cli.messages import native_silence, say
 from edge_client.cli.recordings import find, known_word
 from edge_client.cli.run import BIG_LITTLE, FAST_SLOW
 from edge_client.errors import EdgeError
@@ -65,6 +65,7 @@ def prepare(chosen: argparse.Namespace) -> Iterator[Prepared]:
         feedback = Feedback(Path(chosen.keep), first.labels, chosen.keep_bytes)
     clips, total = _clips(chosen, first)
     client = None if url is None else _client(url, first.labels, chosen)
+    asker = None if client is None else Asker(client, chosen.concurrency, chosen.timeout)
     try:
         deferral = bundle.manifest.deferral
         yield Prepared(
@@ -72,7 +73,7 @@ def prepare(chosen: argparse.Namespace) -> Iterator[Prepared]:
                 first=first,
                 decision=decision,
                 names=("little", "big") if chosen.mode == BIG_LITTLE else ("fast", "slow"),
-                asker=None if client is None else Asker(client, chosen.concurrency, chosen.timeout),
+                asker=asker,
                 second=_second(bundle, chosen) if client is None else None,
                 # /slow_model is the same model with other features: its answer stands alone.
                 weight=deferral.fusion if deferral and chosen.mode == BIG_LITTLE else 0.0,
@@ -90,6 +91,8 @@ def prepare(chosen: argparse.Namespace) -> Iterator[Prepared]:
             ),
         )
     finally:
+        if asker is not None:
+            asker.close()
         if client is not None:
             client.close()
 
@@ -193,8 +196,12 @@ def _heard(chosen: argparse.Namespace, first: AudioPredictor) -> Iterator[Clip |
     from edge_client.microphone import Microphone, clips
 
     rate = first.input.sample_rate
+    told = False
     with Microphone(rate, chosen.device) as microphone:
         for audio in clips(microphone.blocks(), first.input.samples, chosen.gate):
+            if microphone.lost and not told:
+                told = True
+                say("microphone: sound was lost; this device does not keep up with it")
             yield None if audio is None else _now(audio, rate)
 
 

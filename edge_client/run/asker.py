@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from edge_client.big.client import Because, BigClient, Unanswered
@@ -39,14 +40,15 @@ class _Pending:
 class Asker:
     """A bounded queue in front of a few threads that share one client.
 
-    ``submit``, ``collect`` and ``give_up`` belong to one thread.
+    ``submit``, ``collect``, ``give_up`` and ``close`` belong to one thread.
     """
 
     def __init__(self, client: BigClient, threads: int, timeout: float) -> None:
         """Starts the threads; ``timeout`` is the client's, in seconds."""
         self._client = client
         self.patience = timeout + _GRACE_S
-        self._waiting: queue.Queue[int] = queue.Queue(_DEPTH * threads)
+        self._threads = threads
+        self._waiting: queue.Queue[int | None] = queue.Queue(_DEPTH * threads)
         self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._pending: dict[int, _Pending] = {}
@@ -93,6 +95,14 @@ class Asker:
         now = time.monotonic()
         return [self._unanswered(ticket, now, "given up") for ticket in list(self._pending)]
 
+    def close(self) -> None:
+        """Ends the threads, each after the question it is at; what waits is not asked."""
+        with suppress(queue.Empty):
+            while True:
+                self._waiting.get_nowait()
+        for _ in range(self._threads):
+            self._waiting.put(None)  # there is room: it holds more than one for each thread
+
     def _overdue(self) -> list[Outcome]:
         now, late = time.monotonic(), []
         for ticket, pending in list(self._pending.items()):
@@ -120,6 +130,8 @@ class Asker:
     def _work(self) -> None:
         while True:
             ticket = self._waiting.get()
+            if ticket is None:
+                return
             with self._lock:
                 pending = self._pending.get(ticket)
             if pending is None:

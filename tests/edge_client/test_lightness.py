@@ -61,6 +61,20 @@ def test_predicting_is_light_in_memory_and_free_of_tensorflow(
 
 
 @needs_proc
+def test_running_with_a_big_model_is_as_light(keyword_bundle, tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav(EXAMPLES["low"]))
+    result, out = measured(
+        *("run", keyword_bundle, tmp_path, "--policy", "always", "--big", "http://127.0.0.1:9")
+    )
+    assert (result["status"], len(out.splitlines())) == (0, 1)
+    brought = {name.split(".")[0] for name in result["modules"]}
+    assert not brought & {*HEAVY, "paho", "soundfile", "sounddevice"}
+    assert "scipy.signal" not in result["modules"]
+    print(f"peak resident memory of run: {result['peak'] / 1e6:.0f} MB")
+    assert result["peak"] <= MAX_RESIDENT
+
+
+@needs_proc
 def test_a_year_of_records_stays_light_too(forecast_bundle, data_folder):
     result, out = measured("predict", forecast_bundle, data_folder / "jena_climate_2020.csv.zip")
     assert result["status"] == 0
@@ -112,5 +126,7 @@ def test_installed_size(repository):
     print(f"{'together':<16}{sum(sizes.values()) / 1e6:8.1f} MB")
     assert sizes["ml4iot-edge"] < 0.5e6
     # What a device needs at all, besides the Python it has.
-    wanted = {requirement.split(">")[0] for requirement in metadata.requires("ml4iot-edge") or []}
-    assert wanted == {"numpy", "scipy", "ai-edge-litert"}
+    requires = metadata.requires("ml4iot-edge") or []
+    wanted = {each.split(">")[0] for each in requires if "extra ==" not in each}
+    network = {"urllib3", "cbor2", "paho-mqtt"}
+    assert wanted == {"numpy", "scipy", "ai-edge-litert"} | network

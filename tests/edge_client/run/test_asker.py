@@ -87,3 +87,19 @@ def test_giving_up_leaves_nothing_pending(client):
     assert [outcome.ticket for outcome in outcomes] == tickets
     assert all(outcome.because is Because.UNREACHABLE for outcome in outcomes)
     assert asker.pending == 0
+
+
+def test_closing_ends_the_threads_and_asks_nothing_more(client):
+    before = set(threading.enumerate())
+    asker = Asker(client, threads=2, timeout=20.0)
+    for _ in range(6):
+        asker.submit([1.0, 0.0])
+    threads = set(threading.enumerate()) - before
+    while client.asked < 2:
+        time.sleep(0.01)
+    asker.close()
+    client.go.set()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    assert client.asked == 2

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from edge_client.senml import parse
 from tests.edge_client import tiny
 from tests.edge_client.big.stub import StubBig, closed_port, description
 
+REPOSITORY = Path(__file__).resolve().parents[3]
 TORN = (tiny.EXAMPLES["high"] // 2 + tiny.EXAMPLES["low"] // 2).astype(np.int16)
 
 
@@ -181,7 +183,7 @@ def test_whatever_big_does_each_clip_gets_an_answer(
     big.always = how
     status, answers, err = run(
         *(keyword_bundle, words, words, "--big", big.url, "--policy", "always"),
-        *("--timeout", 0.3, "--report", report, "--concurrency", 2),
+        *("--timeout", 0.5 if how == "hang" else 10, "--report", report, "--concurrency", 2),
     )
     assert status == 0
     assert by(answers) == ["little_unreachable"] * 8
@@ -389,6 +391,76 @@ def test_a_microphone_that_is_not_there(run, keyword_bundle, monkeypatch):
     status, answers, err = run(keyword_bundle, "--microphone", "--policy", "never")
     assert (status, answers, len(err)) == (2, [], 1)
     assert "ml4iot-edge[microphone]" in err[0]
+
+
+# Plays a tone for a second and silence for the next, again and again, as fast as it is heard.
+PLAYER = """
+import threading, time
+import numpy as np
+class PortAudioError(Exception): pass
+class RawInputStream:
+    def __init__(self, samplerate, blocksize, device, channels, dtype, callback):
+        if device == 7:
+            raise PortAudioError("Error querying device 7")
+        assert (channels, dtype) == (1, "int16")
+        self.tell, self.size, self.rate, self.open = callback, blocksize, samplerate, True
+    def start(self):
+        threading.Thread(target=self.play, daemon=True).start()
+    def play(self):
+        at = 0
+        while self.open:
+            moment = (np.arange(self.size) + at) / self.rate
+            loud = moment % 2 < 1
+            sound = (loud * 16000 * np.sin(2 * np.pi * 3000 * moment)).astype(np.int16)
+            self.tell(sound.tobytes(), self.size, None, None)
+            at += self.size
+            time.sleep(0.002)
+    def close(self):
+        self.open = False
+"""
+
+
+@pytest.fixture
+def player(tmp_path):
+    (tmp_path / "sounddevice.py").write_text(PLAYER)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(REPOSITORY)])}
+
+
+def test_listening_until_interrupted(big, keyword_bundle, player):
+    """Answers come while it listens, those of the network included; Ctrl-C is how it ends."""
+    running = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "edge_client", "run", str(keyword_bundle), "--microphone"),
+            *("--big", big.url, "--policy", "always", "--summary"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=player,
+    )
+    answers = [json.loads(running.stdout.readline()) for _ in range(3)]
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
+    assert by(answers) == ["big"] * 3
+    assert {answer["label"] for answer in answers} == {"high"}
+    assert all(answer["path"].startswith("microphone/20") for answer in answers)
+    assert "accuracy        unknown" in err
+
+
+def test_a_sound_device_that_cannot_be_opened(keyword_bundle, player):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "edge_client", "run", str(keyword_bundle), "--microphone"),
+            *("--device", "7", "--policy", "never"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=player,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "cannot be opened at 16000 Hz (Error querying device 7)" in done.stderr
 
 
 def test_an_interrupt_ends_with_the_summary(big, words, keyword_bundle, tmp_path):
