@@ -99,12 +99,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "of the ensemble, or 1; 0: nodes that do not announce themselves)",
     )
     ask.add_argument(
+        "--payload",
+        default="pcm-json",
+        metavar="NAME",
+        help="how clips are sent: pcm-json, pcm-cbor, pcm-draft (to nodes of the coursework), "
+        "flac-json or flac-cbor (default: %(default)s)",
+    )
+    ask.add_argument(
         "--summary",
         action="store_true",
         help="end with lines on standard error: accuracy where folders are named as labels, "
         "clips a second, latencies, and what became of all answers",
     )
-    ask.add_argument("--report", metavar="FILE", help="write the summary there as JSON")
+    ask.add_argument("--report", metavar="FILE.json", help="write the summary as JSON")
     _add_broker(ask)
     ask.set_defaults(role=_ask)
 
@@ -180,7 +187,7 @@ def _ask(chosen: argparse.Namespace) -> int:
     from edge_client.cooperation.publisher import Publisher
     from edge_client.cooperation.report import Tally
     from edge_client.cooperation.topics import Topics
-    from edge_client.files import write_whole
+    from edge_client.run.report import write_report
 
     if not chosen.inputs and not chosen.list:
         raise EdgeError("no INPUT; name recordings or a --list of them")
@@ -188,7 +195,8 @@ def _ask(chosen: argparse.Namespace) -> int:
     ensemble = read_ensemble(chosen.ensemble) if chosen.ensemble else None
     rule = chosen.combine or (ensemble.combination if ensemble else "sum")
     collector = Collector(chosen.wait, rule, ensemble)
-    publisher = Publisher(broker, topics, collector, chosen.in_flight, _nodes(chosen, ensemble))
+    nodes = _nodes(chosen, ensemble)
+    publisher = Publisher(broker, topics, collector, chosen.in_flight, nodes, chosen.payload)
     clips, tally = _Clips(chosen), Tally()
     with publisher:
         began = ended = time.perf_counter()
@@ -209,11 +217,7 @@ def _ask(chosen: argparse.Namespace) -> int:
     began = clips.first_at or began
     report = tally.report(ended - began, rule, collector.counts, publisher.lost)
     if chosen.report:
-        text = json.dumps(report.to_json(), indent=1) + "\n"
-        try:
-            write_whole(Path(chosen.report), text.encode())
-        except OSError as error:
-            raise EdgeError(f"{chosen.report}: cannot be written: {error.strerror}") from None
+        write_report(Path(chosen.report), report.to_json())
     if chosen.summary:
         sys.stdout.flush()
         for line in report.lines():

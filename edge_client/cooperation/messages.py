@@ -40,9 +40,14 @@ class Prediction:
 
 
 def write_prediction(
-    node: str, model: str, labels: Sequence[str], scores: Sequence[float], time: float
+    node: str,
+    model: str,
+    labels: Sequence[str],
+    scores: Sequence[float],
+    time: float,
+    form: Form = Form.JSON,
 ) -> bytes:
-    """A prediction in SenML JSON.
+    """A prediction in SenML.
 
     Args:
         node: its id.
@@ -50,6 +55,7 @@ def write_prediction(
         labels: of the model.
         scores: a probability for each label.
         time: Unix seconds.
+        form: the drafts' leaves the model out, for course clients take every entry for a label.
 
     Raises:
         SenmlError: a label that no SenML name can carry.
@@ -59,8 +65,9 @@ def write_prediction(
         Record(base + label, time, _RATIO, round(float(score), 6))
         for label, score in zip(labels, scores, strict=True)
     ]
-    records.append(Record(base + _MODEL, time, "", model))
-    return write(records, Form.JSON, base)
+    if form is not Form.DRAFT:
+        records.append(Record(base + _MODEL, time, "", model))
+    return write(records, form, base)
 
 
 def write_presence(node: str, model: str, time: float) -> bytes:

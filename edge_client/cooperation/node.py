@@ -122,13 +122,16 @@ class Node:
                 f"clip {clip[:20]!r}...: an id of more than {MAX_CLIP_ID} characters"
             )
         try:
-            content = decode(parse(said.payload), self._predictor.input.samples)
+            pack = parse(said.payload)
+            content = decode(pack, self._predictor.input.samples)
         except EdgeError as error:
             raise PayloadError(f"clip {clip}: {error}") from None
         if not isinstance(content, Recording):
             raise PayloadError(f"clip {clip}: features, where audio is wanted")
         scores = self._predictor(content.audio, content.rate).scores.tolist()
-        body = write_prediction(self.node, self._model, self._predictor.labels, scores, time.time())
+        labels, now = self._predictor.labels, time.time()
+        # In the form of the question, which whoever asked can read.
+        body = write_prediction(self.node, self._model, labels, scores, now, pack.form)
         if self._connection.publish(self.topics.prediction(clip), body):
             self._counts.answered += 1
         else:

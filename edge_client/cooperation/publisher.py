@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
+import numpy as np
+
 from edge_client.cooperation.collector import Collector, Decision
 from edge_client.cooperation.connection import Arrived, BrokerAddress, BrokerError, Connection
 from edge_client.cooperation.inbox import Inbox
@@ -19,7 +21,6 @@ from edge_client.cooperation.messages import (
 from edge_client.cooperation.topics import ClipIds, Topics, is_clip_id
 from edge_client.payload import Recording, encode_recording
 
-PAYLOAD = "pcm-json"  # what the coursework's nodes understand as well
 SAMPLE_RATE, SAMPLES = 16_000, 16_000  # one second, as every keyword model of ours takes it
 GATHER_S = 5.0  # the longest that nodes are waited for before the first clip
 QUIET_S = 0.1  # without another node, after which all that are there are taken to be known
@@ -45,6 +46,7 @@ class Publisher:
         collector: Collector,
         in_flight: int,
         nodes: int,
+        payload: str = "pcm-json",
     ) -> None:
         """Connects nothing yet; see :meth:`__enter__`.
 
@@ -55,7 +57,13 @@ class Publisher:
             in_flight: the most clips without a final answer.
             nodes: so many are waited for before the first clip, :data:`GATHER_S` at most; 0 for
                 nodes that do not announce themselves.
+            payload: how clips are sent; see :func:`~edge_client.payload.encode_recording`.
+
+        Raises:
+            EdgeError: no such payload, or FLAC without soundfile.
         """
+        encode_recording(Recording(np.zeros(SAMPLES, np.int16)), payload)
+        self._payload = payload
         self._topics, self._collector = topics, collector
         self._in_flight, self._wanted = in_flight, nodes
         self._ids = ClipIds()
@@ -117,7 +125,7 @@ class Publisher:
 
     def _publish(self, number: int, clip: Recording) -> None:
         topic = self._topics.audio(self._ids.of(number))
-        body = encode_recording(clip, PAYLOAD)
+        body = encode_recording(clip, self._payload)
         # First noted, then sent: an answer must not come before its question.
         self._collector.published(number, time.perf_counter())
         self._connection.publish(topic, body)

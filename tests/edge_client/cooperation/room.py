@@ -9,7 +9,6 @@ import threading
 import time
 from contextlib import ExitStack
 
-import numpy as np
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -132,14 +131,15 @@ class Room:
     def collector(self, wait=10.0, rule="sum", ensemble=None):
         return Collector(wait, rule, ensemble)
 
-    def publisher(self, collector, nodes=1, in_flight=4):
-        made = Publisher(self.broker, self.topics, collector, in_flight, nodes)
+    def publisher(self, collector, nodes=1, in_flight=4, payload="pcm-json"):
+        made = Publisher(self.broker, self.topics, collector, in_flight, nodes, payload)
         return self._stack.enter_context(made)
 
-    def ask(self, number, nodes=1, in_flight=4, **options):
+    def ask(self, number, nodes=1, in_flight=4, payload="pcm-json", **options):
         """The decisions on so many clips, and the counts."""
         collector = self.collector(**options)
-        decisions = list(self.publisher(collector, nodes, in_flight).ask(recordings(number)))
+        publisher = self.publisher(collector, nodes, in_flight, payload)
+        decisions = list(publisher.ask(recordings(number)))
         assert [decision.number for decision in decisions] == list(range(number))
         return decisions, collector.counts
 
@@ -162,7 +162,3 @@ class Room:
         if process.poll() is None:
             process.kill()
         process.communicate(timeout=LIMIT_S)
-
-
-def noise(samples=16000):
-    return np.random.default_rng(0).integers(-3000, 3000, samples, np.int16)

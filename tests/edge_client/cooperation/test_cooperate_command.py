@@ -135,6 +135,7 @@ def test_a_bad_recording_costs_a_line(run, room, words, tmp_path):
         (("ask", "x.wav", "--broker", NOBODY, "--wait", "0"), "no number of seconds"),
         (("ask", "x.wav", "--broker", NOBODY, "--wait", "nan"), "no number of seconds"),
         (("ask", "x.wav", "--broker", NOBODY, "--in-flight", "0"), "no whole number"),
+        (("ask", "x.wav", "--broker", NOBODY, "--payload", "features-cbor"), "one of pcm-json"),
         (("ask", "x.wav", "--broker", NOBODY, "--other"), "unrecognized arguments: --other"),
         (("node", "no.bundle", "--broker", NOBODY), "no.bundle: no such file"),
         (("other",), "invalid choice: 'other'"),

@@ -13,7 +13,7 @@ import pytest
 
 from edge_client.audio import to_float
 from edge_client.cooperation.connection import BrokerAddress
-from edge_client.cooperation.messages import write_prediction
+from edge_client.cooperation.messages import read_prediction, write_prediction
 from edge_client.payload import Recording, encode_recording
 from edge_client.senml import Form, Record, write
 from serving.broker import start_broker
@@ -41,7 +41,7 @@ def test_together_they_hear_what_each_hears(room):
     assert {decision.answered_by for decision in decisions} == {("a", "b", "c")}
     assert {decision.missing for decision in decisions} == {()}
     assert (counts.used, counts.joined, counts.left) == (90, 3, 0)
-    assert [node.counts.answered for node in nodes] == [30] * 3
+    eventually(lambda: [node.counts.answered for node in nodes] == [30] * 3)
 
 
 def test_the_embedded_broker_does_as_well(keyword_bundle):
@@ -87,7 +87,7 @@ def test_the_broker_is_restarted_in_the_middle(mosquitto, keyword_bundle):
 def test_one_message_in_twenty_is_lost(room):
     with DroppingProxy(room.broker, share=0.05) as proxy:
         node = room.node("n", broker=proxy.address)
-        decisions, counts = room.ask(100, wait=0.5, in_flight=16)
+        decisions, counts = room.ask(100, wait=1.0, in_flight=32)
         node.stop()  # while it has a broker to take leave of
     answered = [decision for decision in decisions if decision.answered_by]
     assert 70 <= len(answered) < 100
@@ -108,12 +108,11 @@ def test_of_three_who_lose_messages_one_is_always_there(room):
             room.node(f"n{index}", broker=proxy.address)
             for index, proxy in enumerate((one, two, three))
         ]
-        decisions, counts = room.ask(150, nodes=3, wait=0.5, in_flight=16)
+        decisions, counts = room.ask(150, nodes=3, wait=1.0, in_flight=32)
         for node in nodes:
             node.stop()
-    missing = sum(len(decision.missing) for decision in decisions)
-    assert 0 < missing < 150
-    assert counts.used >= 450 - missing - counts.late
+    assert any(decision.missing for decision in decisions)
+    assert 300 < counts.used < 450
     heard = [decision for decision in decisions if decision.label is not None]
     assert len(heard) >= 148
     assert all(decision.label == expected(150)[decision.number] for decision in heard)
@@ -134,6 +133,13 @@ def test_a_killed_node_is_not_waited_for(room):
     # Had its time to answer run out, it would be missing.
     assert {decision.missing for decision in decisions} == {()}
     assert collector.counts.left == 1
+
+
+@pytest.mark.parametrize("payload", ["pcm-cbor", "pcm-draft", "flac-json", "flac-cbor"])
+def test_every_way_to_send_a_clip_is_heard(room, payload):
+    room.node("a")
+    decisions, _ = room.ask(6, payload=payload)
+    assert labels(decisions) == expected(6)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -263,6 +269,7 @@ def test_course_clients_and_course_nodes(mosquitto_broker, keyword_bundle):
     with Room(BrokerAddress.parse(mosquitto_broker.address), "/", keyword_bundle) as room:
 
         def answer(topic, payload):
+            assert set(json.loads(payload)["e"][0]) >= {"n", "vd"}
             entries = [{"n": label, "u": "/", "t": 0, "v": 1 / 3} for label in LABELS]
             entries[1]["v"] = 0.4
             pack = {"bn": "raspberrypi", "bt": 1_700_000_000, "e": entries}
@@ -276,12 +283,13 @@ def test_course_clients_and_course_nodes(mosquitto_broker, keyword_bundle):
         eventually(lambda: course.heard)
         topic, body = course.heard[0]
         assert topic == "/prediction/0"
-        best = max(json.loads(body)[:-1], key=lambda record: record["v"])
-        assert best["n"] == "high"
+        said = json.loads(body)  # in the form of the question
+        assert (said["bn"], [entry["n"] for entry in said["e"]]) == ("ours/", list(LABELS))
+        assert max(said["e"], key=lambda entry: entry["v"])["n"] == "high"
         node.stop()
 
         room.stranger().listen("/audio/#", answer)
-        decisions, counts = room.ask(6, nodes=0, wait=0.5)
+        decisions, counts = room.ask(6, nodes=0, wait=0.5, payload="pcm-draft")
         assert labels(decisions) == [LABELS[1]] * 6
         assert {decision.answered_by for decision in decisions} == {("raspberrypi",)}
         assert (counts.joined, counts.used) == (1, 6)
@@ -321,10 +329,8 @@ def test_audio_that_nobody_could_answer_is_counted_and_the_node_lives(room):
     for payload in ("pcm-cbor", "flac-json"):
         say(encode_recording(Recording(CLIPS[1]), payload), clip=payload)
     eventually(lambda: len(stranger.heard) >= 4)
-    best = {
-        topic: max(json.loads(body)[:-1], key=lambda record: record["v"])["n"]
-        for topic, body in stranger.heard
-    }
+    heard = {topic: read_prediction(body).scores for topic, body in stranger.heard}
+    best = {topic: max(scores, key=scores.get) for topic, scores in heard.items()}
     assert best == {
         room.topics.prediction("kept"): "high",
         room.topics.prediction("wrong-rate"): "high",
@@ -333,7 +339,7 @@ def test_audio_that_nobody_could_answer_is_counted_and_the_node_lives(room):
     }
     assert node.counts.malformed == len(hostile) + 1
     assert node.counts.too_large == 1
-    assert node.counts.answered == 4
+    eventually(lambda: node.counts.answered == 4)
     for error in node.refused:
         assert str(error).startswith("clip ")
         assert "\n" not in str(error)
@@ -341,7 +347,7 @@ def test_audio_that_nobody_could_answer_is_counted_and_the_node_lives(room):
     # Retained: a node that joins later is not asked what was asked long ago.
     late = room.node("late")
     assert len(room.ask(3, nodes=2)[0]) == 3
-    assert late.counts.answered == 3
+    eventually(lambda: late.counts.answered == 3)
     stranger.say(room.topics.audio("kept"), b"", retain=True)
 
 
