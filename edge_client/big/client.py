@@ -41,21 +41,23 @@ class Because(str, Enum):
 class Unanswered(EdgeError):
     """A question without an answer: the small model's stands."""
 
-    def __init__(self, because: Because, message: str, again: bool = False) -> None:
-        """``again`` says whether a second try may go better."""
-        super().__init__(message)
-        self.because = because
-        self.again = again
-
-
-class _NoReply(Unanswered):
-    """An exchange that gave no reply at all."""
-
     def __init__(
-        self, because: Because, message: str, again: bool = False, sent: bool = False
+        self, because: Because, message: str, again: bool = False, tried: bool = True
     ) -> None:
-        super().__init__(because, message, again)
-        self.sent = sent
+        """Raised by :meth:`BigClient.ask`.
+
+        Args:
+            because: of what.
+            message: one line.
+            again: whether a second try may go better.
+            tried: whether the server was turned to at all.
+        """
+        super().__init__(message)
+        self.because, self.again, self.tried = because, again, tried
+
+
+class _NotSent(Unanswered):
+    """The request did not leave the device."""
 
 
 class MisfitError(EdgeError):
@@ -136,7 +138,7 @@ class BigClient:
         body = encode(question)
         if len(body) > offer.max_bytes:
             message = f"{url}: takes {offer.max_bytes} bytes, not {len(body)}"
-            raise Unanswered(Because.UNREACHABLE, message)
+            raise Unanswered(Because.UNREACHABLE, message, tried=False)
         reply = self._send(body, deadline, again)
         if reply.status == 409:
             self.breaker.success()
@@ -159,18 +161,16 @@ class BigClient:
         if not self._budget.reserve(len(body)):
             with self._lock:
                 self.traffic.refused_by_budget += 1
-            raise Unanswered(Because.BUDGET, "this hour's budget is used up")
-        sent = False
+            raise Unanswered(Because.BUDGET, "this hour's budget is used up", tried=False)
+        sent = True
         try:
             kind = content_type(self._payload)
-            reply = self._exchange("POST", self._route, deadline, body, kind)
-            sent = True
-        except _NoReply as failure:
-            sent = failure.sent
+            return self._exchange("POST", self._route, deadline, body, kind)
+        except _NotSent:
+            sent = False
             raise
         finally:
             self._account(len(body), sent, again)
-        return reply
 
     def _exchange(
         self,
@@ -183,16 +183,21 @@ class BigClient:
         """One exchange, if neither the breaker nor the server's own wish is against it."""
         url = self._connection.url
         if time.monotonic() < self._not_before:
-            raise _NoReply(Because.BUSY, f"{url}: asked to be left alone for a while")
+            message = f"{url}: asked to be left alone for a while"
+            raise _NotSent(Because.BUSY, message, tried=False)
         if not self.breaker.allows():
-            raise _NoReply(Because.UNREACHABLE, f"{url}: failed too often; left alone for now")
+            message = f"{url}: failed too often; left alone for now"
+            raise _NotSent(Because.UNREACHABLE, message, tried=False)
         left = max(deadline - time.monotonic(), _LEAST_S)
         try:
             return self._connection.exchange(method, route, left, body, kind)
         except ExchangeError as error:
-            what = "no answer" if error.sent else "no connection"
-            failed = self._failed(what, error)
-            raise _NoReply(failed.because, str(error), error.again, error.sent) from None
+            failed = self._failed(
+                "no answer" if error.sent else "no connection", error, error.again
+            )
+            if not error.sent:
+                failed = _NotSent(failed.because, str(failed), failed.again)
+            raise failed from None
 
     def _account(self, size: int, sent: bool, again: bool) -> None:
         if not sent:

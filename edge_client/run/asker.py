@@ -25,6 +25,7 @@ class Outcome:
     scores: Float64 | None  # [labels] of the big model
     because: Because | None  # why there are none
     message: str  # more of that, for a person
+    tried: bool  # whether the server was turned to at all
     queued_ms: float
     asking_ms: float
     error: Exception | None = None  # that ends the run
@@ -121,7 +122,8 @@ class Asker:
         pending = self._forget(ticket)
         taken = now if pending.taken is None else pending.taken
         queued, asking = 1e3 * (taken - pending.submitted), 1e3 * (now - taken)
-        return Outcome(ticket, None, Because.UNREACHABLE, message, queued, asking)
+        tried = pending.taken is not None
+        return Outcome(ticket, None, Because.UNREACHABLE, message, tried, queued, asking)
 
     def _forget(self, ticket: int) -> _Pending:
         with self._lock:
@@ -138,12 +140,12 @@ class Asker:
                 continue
             pending.taken = began = time.monotonic()
             scores: Float64 | None = None
-            because, message, error = None, "", None
+            because, message, tried, error = None, "", True, None
             try:
                 scores = self._client.ask(pending.question)
             except Unanswered as unanswered:
-                because, message = unanswered.because, str(unanswered)
+                because, message, tried = unanswered.because, str(unanswered), unanswered.tried
             except Exception as fault:  # whatever it is, the thread that prints must learn of it
                 error = fault
             queued, asking = 1e3 * (began - pending.submitted), 1e3 * (time.monotonic() - began)
-            self._done.put(Outcome(ticket, scores, because, message, queued, asking, error))
+            self._done.put(Outcome(ticket, scores, because, message, tried, queued, asking, error))

@@ -148,8 +148,8 @@ class Loop:
         if outcome.message not in self._said and len(self._said) < _MOST_SAID:
             self._said.add(outcome.message)
             self._tell(f"{outcome.message}; the answers of {first} stand")
-        asked = outcome.because is not Because.BUDGET
-        self._stands(clip, heard, f"{first}_{outcome.because.value}", latency, asked=asked)
+        by = f"{first}_{outcome.because.value}"
+        self._stands(clip, heard, by, latency, asked=outcome.tried)
 
     def _stands(
         self,

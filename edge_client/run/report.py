@@ -95,7 +95,7 @@ def write_report(path: Path, values: Mapping[str, Any]) -> None:
 def table(values: Mapping[str, Any]) -> Iterator[str]:
     """Lines of what :func:`report` gave."""
     for name, text in _rows(values):
-        yield f"{name:<16}{text}"
+        yield f"{name:<20}{text}"
 
 
 def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
