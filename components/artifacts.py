@@ -39,3 +39,9 @@ class DeferralCurve(Artifact):
     """A folder with ``curve.json`` and ``curve.svg``: what asking a bigger model buys."""
 
     TYPE_NAME = "DeferralCurve"
+
+
+class ModelEnsemble(Artifact):
+    """A folder with ``cooperation.json``: which bundles decide together, and how."""
+
+    TYPE_NAME = "ModelEnsemble"

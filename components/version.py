@@ -48,6 +48,7 @@ class Version:
     budgets: Mapping[str, float] = field(default_factory=dict)
     deferral: DeferralRecipe | None = None  # when it asks a big model of the same run
     fast: FastRecipe | None = None  # a cheap front end before the full one
+    cooperates: bool = False  # decides together with the others of the run that say so
     version: str = "1"  # of the model: raised by whoever pushes another one under this name
 
     def __post_init__(self) -> None:
@@ -61,9 +62,9 @@ class Version:
                     f"{self.name}: {key} is {getattr(self, key)!r}; use up to 64 letters, digits, "
                     "'-', '_' and '.'"
                 )
-        tuned = "deferral" if self.deferral else "fast" if self.fast else None
-        if tuned and (self.features is None or not self.compression):
-            raise InputError(f"{self.name}: {tuned} is for a keyword model with compression")
+        for key in ("deferral", "fast", "cooperates"):
+            if getattr(self, key) and (self.features is None or not self.compression):
+                raise InputError(f"{self.name}: {key} is for a keyword model with compression")
         if self.features is not None:
             if self.fast is not None:
                 try:

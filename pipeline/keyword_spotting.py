@@ -6,6 +6,7 @@
 Without any setting it runs on synthetic words it makes itself.  Environment variables change
 that: ``ML4IOT_AUDIO`` (a zip or folder of ``<word>/*.wav``, or ``mini_speech_commands``, which is
 fetched), ``ML4IOT_SPLITS`` (a folder of given train, validation and test lists),
+``ML4IOT_FEEDBACK`` (a folder of clips that devices kept, for the train split alone),
 ``ML4IOT_VERSIONS`` (comma-separated), ``ML4IOT_HOME``, ``ML4IOT_PUSH`` and ``ML4IOT_MODELS``.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.audio_example_gen.component import AudioExampleGen
+from components.cooperation.component import CooperationTuner
 from components.data_gate.dag import validation
 from components.default_data.words import make_words
 from components.errors import InputError
@@ -30,13 +32,16 @@ from pipeline.stages import assemble, to_the_edge, to_the_server
 
 if TYPE_CHECKING:  # TFX must not be imported before our components have chosen Keras 2
     from tfx import v1 as tfx
+    from tfx.types.channel import BaseChannel
 
 
 def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
     """The DAG, in the order data flows."""
     settings = read_settings("keyword_spotting", data="ML4IOT_AUDIO")
     clips = AudioExampleGen(
-        input_path=str(recordings(settings)), splits=json.dumps(given_lists(settings.splits))
+        input_path=str(recordings(settings)),
+        splits=json.dumps(given_lists(settings.splits)),
+        feedback=str(settings.feedback or ""),
     )
     audio = clips.outputs["examples"]
     checks, gate = validation(audio, SCHEMAS / "audio")
@@ -64,12 +69,13 @@ def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
         ).with_id(f"Trainer.{version.name}")
         trainers[version.name] = trainer
         components.append(trainer)
+    pushed: list[BaseChannel] = []
     for version in settings.versions:
         trainer = trainers[version.name]
         if version.compression:
             features = transforms[to_json(version.features)]
             big = big_of(version, settings.versions)
-            components += to_the_edge(
+            stages = to_the_edge(
                 version,
                 settings,
                 trainer,
@@ -79,8 +85,19 @@ def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
                 audio=audio,
                 big=trainers[big.name] if big else None,
             )
+            components += stages
+            if version.cooperates:
+                pushed.append(stages[-1].inputs["bundle"])
         else:
             components += to_the_server(version, settings, trainer, clips=audio)
+    if len(pushed) > 1:  # one alone has nobody to decide with
+        cooperation = CooperationTuner(
+            bundles=pushed,
+            examples=audio,
+            destination=str(settings.push),
+            reports=str(settings.tuning),
+        )
+        components.append(cooperation)
     return assemble(settings, components), settings
 
 

@@ -27,6 +27,7 @@ class Settings:
     name: str
     data: str | None  # path, or a name components.fetch knows; None: the embedded default
     splits: Path | None  # folder of given train/validation/test lists
+    feedback: Path | None  # folder of clips that devices kept, for keyword spotting
     versions: tuple[Version, ...]
     home: Path  # state, logs, checkpoints
     push: Path  # where EdgePusher puts bundles
@@ -48,9 +49,9 @@ class Settings:
         return self.home / "reports"
 
     @property
-    def curves(self) -> Path:
-        """What asking the big model buys, for each version that may, as JSON and SVG."""
-        return self.home / "curves"
+    def tuning(self) -> Path:
+        """What models reach together: curves of versions that ask a big one, and cooperation."""
+        return self.home / "tuning"
 
     @property
     def checkpoints(self) -> Path:
@@ -76,7 +77,7 @@ def read_settings(name: str, data: str) -> Settings:
         raise InputError(
             f"ML4IOT_HOME: {place} cannot be made a folder ({error.strerror}); name another one"
         ) from None
-    splits = _given("ML4IOT_SPLITS")
+    splits, feedback = _given("ML4IOT_SPLITS"), _given("ML4IOT_FEEDBACK")
     wanted = _given("ML4IOT_VERSIONS") or _DEFAULT_VERSIONS
     versions = [_version(part.strip()) for part in wanted.split(",") if part.strip()]
     of_task = tuple(version for version in versions if version.task == name)
@@ -89,6 +90,7 @@ def read_settings(name: str, data: str) -> Settings:
         name=name,
         data=_given(data),
         splits=Path(splits).resolve() if splits else None,
+        feedback=Path(feedback).resolve() if feedback else None,
         versions=of_task,
         home=place,
         push=Path(_given("ML4IOT_PUSH") or place / "pushed").resolve(),

@@ -75,7 +75,7 @@ def to_the_edge(
                 },
                 sort_keys=True,
             ),
-            curves=str(settings.curves),
+            reports=str(settings.tuning),
             bundle=evaluator.outputs["bundle"],
             blessing=evaluator.outputs["blessing"],
             examples=measured_on,

@@ -22,6 +22,7 @@ class AudioExampleGenSpec(ComponentSpec):
         "input_path": ExecutionParameter(type=str),
         "splits": ExecutionParameter(type=str),
         "seed": ExecutionParameter(type=int),
+        "feedback": ExecutionParameter(type=str),
         "fingerprint": ExecutionParameter(type=str),
     }
     INPUTS: dict[str, ChannelParameter] = {}
@@ -39,7 +40,9 @@ class AudioExampleGen(BaseComponent):
     SPEC_CLASS = AudioExampleGenSpec
     EXECUTOR_SPEC = ExecutorClassSpec(Executor)
 
-    def __init__(self, input_path: str, splits: str = "{}", seed: int = 0) -> None:
+    def __init__(
+        self, input_path: str, splits: str = "{}", seed: int = 0, feedback: str = ""
+    ) -> None:
         """Reads the input once for its fingerprint, so that a change of it is never overlooked.
 
         Args:
@@ -47,19 +50,24 @@ class AudioExampleGen(BaseComponent):
             splits: JSON, ``{"shares": {"train": 0.8, …}}`` of the speakers (the default, 80, 10
                 and 10 percent) or ``{"lists": {"train": "a/file.txt", …}}``.
             seed: of the split by speaker.
+            feedback: a folder of ``<word>/*.wav`` that devices kept (``ml4iot-edge run
+                --feedback``), added to the train split alone; empty for none.
 
         Raises:
-            InputError: the input or a list does not exist, or ``splits`` is not understood.
+            InputError: the input, the feedback or a list does not exist, or ``splits`` is not
+                understood.
         """
         path = str(Path(input_path).absolute())
         lists = parse_splits(splits).lists or {}
+        kept = str(Path(feedback).absolute()) if feedback else ""
         absolute = {name: str(Path(file).absolute()) for name, file in lists.items()}
         super().__init__(
             spec=AudioExampleGenSpec(
                 input_path=path,
                 splits=json.dumps({"lists": absolute}) if absolute else splits,
                 seed=seed,
-                fingerprint=fingerprint(path, *absolute.values()),
+                feedback=kept,
+                fingerprint=fingerprint(path, *absolute.values(), *([kept] if kept else [])),
                 examples=Channel(type=Examples),
             )
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 from absl import logging
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
@@ -17,7 +19,7 @@ from tfx.types.artifact import Artifact
 from components.audio_example_gen.recordings import Recording, open_source
 from components.audio_example_gen.splitting import Splitting, assign
 from components.errors import InputError
-from components.examples import SAMPLE_RATE, SAMPLES, example, split_writers
+from components.examples import SAMPLE_RATE, SAMPLES, SplitWriter, example, split_writers
 from components.progress import progress
 from components.settings import from_mapping
 from edge_client.audio import WavError, fit_clip, read_wav
@@ -37,6 +39,7 @@ class Executor(BaseExecutor):
         """Fills ``examples``; raises InputError for the first recording that cannot be used."""
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         splitting = parse_splits(exec_properties["splits"])
+        feedback = exec_properties["feedback"]
         with open_source(Path(exec_properties["input_path"])) as source:
             splits = assign(source.recordings, splitting, exec_properties["seed"])
             total = sum(map(len, splits.values()))
@@ -45,10 +48,18 @@ class Executor(BaseExecutor):
                 split_writers(examples, files=_FILES) as writers,
                 progress("reading recordings", total) as bar,
             ):
+                judging: set[bytes] = set()
                 for name, recordings in splits.items():
                     for recording in sorted(recordings, key=_shuffled):
-                        writers[name].write(to_example(recording, source.read(recording)))
+                        serialised = to_example(recording, source.read(recording))
+                        writers[name].write(serialised)
+                        if name != "train":
+                            judging.add(_sound(serialised))
                         bar.advance()
+                if feedback:
+                    words = {recording.word for recording in source.recordings}
+                    taken = add_feedback(Path(feedback), words, judging, writers["train"])
+                    examples.set_int_custom_property("clips_feedback", taken)
         for name, recordings in splits.items():
             examples.set_int_custom_property(f"clips_{name}", len(recordings))
             speakers = len({recording.speaker for recording in recordings})
@@ -56,6 +67,45 @@ class Executor(BaseExecutor):
             logging.info("%s: %d recordings of %d speakers", name, len(recordings), speakers)
         if left_out:
             logging.info("%d recordings are in no list and were left out", left_out)
+
+
+def add_feedback(
+    folder: Path, words: Collection[str], judging: Collection[bytes], train: SplitWriter
+) -> int:
+    """Writes the clips on which the big model overruled a device into the train split.
+
+    A clip that validation or test hold as well, as when a device was tried on them, is left out:
+    what judges a model must not have taught it.
+
+    Args:
+        folder: of ``<word>/*.wav``; it may be empty.
+        words: those of the main recordings.
+        judging: digests of the clips of validation and test.
+        train: the split's writer.
+
+    Returns:
+        How many clips were written.
+
+    Raises:
+        InputError: the folder does not exist, a clip cannot be read, or one is of another word.
+    """
+    taken = known = 0
+    with open_source(folder, fewest_words=0) as source:
+        strange = sorted({recording.word for recording in source.recordings} - set(words))
+        if strange:
+            raise InputError(
+                f"{folder}: clips of {strange[0]!r}, which is none of the words to be learned; "
+                "remove them"
+            )
+        for recording in sorted(source.recordings, key=_shuffled):
+            serialised = to_example(recording, source.read(recording))
+            if _sound(serialised) in judging:
+                known += 1
+                continue
+            train.write(serialised)
+            taken += 1
+    logging.info("feedback: %d clips into train; %d of validation or test left out", taken, known)
+    return taken
 
 
 def parse_splits(text: str) -> Splitting:
@@ -94,6 +144,12 @@ def to_example(recording: Recording, wav: bytes) -> bytes:
             "seconds": len(samples) / rate,
         }
     )
+
+
+def _sound(serialised: bytes) -> bytes:
+    """A digest of an Example's audio."""
+    features = tf.train.Example.FromString(serialised).features.feature
+    return hashlib.sha256(features["audio"].bytes_list.value[0]).digest()
 
 
 def _clipped(samples: npt.NDArray[np.int16]) -> float:

@@ -50,17 +50,21 @@ class Source(Protocol):
 
 
 @contextmanager
-def open_source(path: Path) -> Iterator[Source]:
+def open_source(path: Path, fewest_words: int = 2) -> Iterator[Source]:
     """The recordings in ``path``, a zip or a folder of ``<word>/*.wav`` at any depth.
 
     Hidden files, ``_background_noise_`` and ``__MACOSX`` are passed over.
 
+    Args:
+        path: of the zip or folder.
+        fewest_words: that there must be; a classifier wants two, what is added to others none.
+
     Raises:
-        InputError: nothing at ``path``, a broken zip, no recordings, recordings of one word
-            only, two recordings of the same ``<word>/<file>``, or one in no word's folder.
+        InputError: nothing at ``path``, a broken zip, too few words, two recordings of the same
+            ``<word>/<file>``, or one in no word's folder.
     """
     if path.is_dir():
-        yield _Folder(path)
+        yield _Folder(path, fewest_words)
     elif path.is_file():
         try:
             archive = zipfile.ZipFile(path)
@@ -69,16 +73,16 @@ def open_source(path: Path) -> Iterator[Source]:
                 f"{path}: is no complete zip; fetch it again or name a folder of <word>/*.wav"
             ) from None
         with archive:
-            yield _Zip(path, archive)
+            yield _Zip(path, archive, fewest_words)
     else:
         raise InputError(f"{path}: does not exist; name a zip or a folder of <word>/*.wav")
 
 
 class _Folder:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fewest_words: int) -> None:
         self._path = path
         names = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-        self.recordings = _recordings(path, names)
+        self.recordings = _recordings(path, names, fewest_words)
 
     def read(self, recording: Recording) -> bytes:
         file = self._path / recording.place
@@ -91,10 +95,10 @@ class _Folder:
 
 
 class _Zip:
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile, fewest_words: int) -> None:
         self._path, self._archive = path, archive
         names = (info.filename for info in archive.infolist() if not info.is_dir())
-        self.recordings = _recordings(path, names)
+        self.recordings = _recordings(path, names, fewest_words)
 
     def read(self, recording: Recording) -> bytes:
         where = f"{self._path}: {recording.place}"
@@ -108,7 +112,7 @@ class _Zip:
             raise InputError(f"{where} cannot be unpacked ({error})") from None
 
 
-def _recordings(where: Path, names: Iterable[str]) -> list[Recording]:
+def _recordings(where: Path, names: Iterable[str], fewest_words: int) -> list[Recording]:
     found: dict[str, Recording] = {}
     for name in names:
         parts = PurePosixPath(name).parts
@@ -127,9 +131,9 @@ def _recordings(where: Path, names: Iterable[str]) -> list[Recording]:
         if len(found) > _MOST:
             raise InputError(f"{where}: more than {_MOST} recordings; use fewer")
     words = {recording.word for recording in found.values()}
-    if not words:
+    if len(words) < min(fewest_words, 1):
         raise InputError(f"{where}: holds no <word>/*.wav; name the zip or folder that does")
-    if len(words) == 1:
+    if len(words) < fewest_words:
         raise InputError(
             f"{where}: all recordings are of one word, {min(words)!r}; a classifier wants several"
         )

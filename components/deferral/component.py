@@ -22,7 +22,7 @@ class DeferralTunerSpec(ComponentSpec):
     PARAMETERS = {
         "name": ExecutionParameter(type=str),
         "settings": ExecutionParameter(type=str),
-        "curves": ExecutionParameter(type=str),
+        "reports": ExecutionParameter(type=str),
     }
     INPUTS = {
         "incoming_bundle": ChannelParameter(type=EdgeBundle),
@@ -53,7 +53,7 @@ class DeferralTuner(BaseComponent):
         self,
         name: str,
         settings: str,
-        curves: str,
+        reports: str,
         bundle: BaseChannel,
         blessing: BaseChannel,
         examples: BaseChannel,
@@ -64,7 +64,7 @@ class DeferralTuner(BaseComponent):
         Args:
             name: of the version.
             settings: JSON with the sections ``deferral`` and ``fast`` of the version's YAML.
-            curves: a folder that outlives runs, for ``<name>.json`` and ``<name>.svg``; TFX
+            reports: a folder that outlives runs, for ``<name>.json`` and ``<name>.svg``; TFX
                 removes the outputs of a component that fails.
             bundle: of the ConstraintEvaluator.
             blessing: of the same ConstraintEvaluator.
@@ -81,7 +81,7 @@ class DeferralTuner(BaseComponent):
             spec=DeferralTunerSpec(
                 name=name,
                 settings=settings,
-                curves=curves,
+                reports=reports,
                 incoming_bundle=bundle,
                 incoming_blessing=blessing,
                 examples=examples,

@@ -39,11 +39,10 @@ def curve(doubt: Float64, pair: Pair, fusion: float) -> Curve:
         fusion: weight of the small model's answer beside the big one's.
     """
     kept = pair.little_right()
-    gain = pair.fused_right(fusion).astype(float) - kept
     _, places = np.unique(-doubt, return_inverse=True)
     asked, won, sent = (
         np.concatenate([[0.0], np.cumsum(np.bincount(places, values))])
-        for values in (np.ones(len(kept)), gain, pair.request_bytes)
+        for values in (np.ones(len(kept)), pair.gain(fusion), pair.request_bytes)
     )
     return Curve(
         share=tuple((asked / len(kept)).tolist()),
@@ -59,8 +58,7 @@ def random_bound(pair: Pair, fusion: float) -> Curve:
 
 def oracle_bound(pair: Pair, fusion: float) -> Curve:
     """Asking first where that puts an answer right, last where it spoils one: what none beats."""
-    gain = pair.fused_right(fusion).astype(float) - pair.little_right()
-    return curve(gain, pair, fusion)
+    return curve(pair.gain(fusion), pair, fusion)
 
 
 def area_gained(of: Curve, pair: Pair, fusion: float) -> float | None:

@@ -31,8 +31,7 @@ def draw(report: SplitReport, chosen: str, title: str, path: Path) -> None:
     mpl.use("Agg", force=True)
     from matplotlib import pyplot as plt
 
-    settings = {"svg.hashsalt": "ml4iot", "svg.fonttype": "none", "font.size": 10}
-    with mpl.rc_context(settings):
+    with mpl.rc_context({"svg.hashsalt": "ml4iot", "svg.fonttype": "none", "font.size": 10}):
         figure, (whole, close) = plt.subplots(
             1, 2, figsize=(10, 4.4), sharey=True, layout="constrained"
         )

@@ -69,7 +69,7 @@ class Executor(BaseExecutor):
 
         Raises:
             InputError: a target that cannot be reached, a system budget that is missed (the report
-                stays in the folder ``curves``), or inputs that do not go together.
+                stays in the folder ``reports``), or inputs that do not go together.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         name = exec_properties["name"]
@@ -91,7 +91,7 @@ class Executor(BaseExecutor):
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         for place, stem in (
             (artifact_utils.get_single_uri(output_dict["curve"]), "curve"),
-            (exec_properties["curves"], name),
+            (exec_properties["reports"], name),
         ):
             _write(outcome, Path(place), stem)
         if outcome.deferral is not None:
@@ -131,7 +131,7 @@ def tune_bundle(
     Raises:
         InputError: a target out of reach, or inputs that do not go together.
     """
-    predictor = _predictor(bundle, name)
+    predictor = predictor_of(bundle, name)
 
     def read(split: str) -> Clips:
         return clips_of(read_rows(examples, split, "path"), predictor.labels)
@@ -182,7 +182,8 @@ def clips_of(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Clips:
     return Clips(audio, np.array([index[row["label"]] for row in rows]))
 
 
-def _predictor(bundle: Bundle, name: str) -> AudioPredictor:
+def predictor_of(bundle: Bundle, name: str) -> AudioPredictor:
+    """The keyword model of a bundle; raises ``InputError`` where it does not run here."""
     try:
         return AudioPredictor(bundle, name)
     except ModelError as error:

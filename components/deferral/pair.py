@@ -56,6 +56,10 @@ class Pair:
         """Which clips are right once the big model was asked and both answers are fused."""
         return np.asarray(fused(self.little, self.big, weight).argmax(-1) == self.truth)
 
+    def gain(self, weight: float) -> npt.NDArray[np.float64]:
+        """``[n]``: 1 where asking puts the answer right, -1 where it spoils it, else 0."""
+        return self.fused_right(weight).astype(np.float64) - self.little_right()
+
 
 class BigModel:
     """The SavedModel that will be served, asked as a device asks it with one payload."""
@@ -92,7 +96,8 @@ class BigModel:
         Returns:
             ``[n, labels]`` probabilities, and ``n`` sizes in bytes.
         """
-        answers, sizes = [], []
+        answers: list[Float32] = []
+        sizes: list[int] = []
         for start in range(0, len(clips), _BATCH):
             batch = clips[start : start + _BATCH]
             inputs, bodies = zip(*(self._request(clip) for clip in batch), strict=True)

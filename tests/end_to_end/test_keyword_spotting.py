@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -11,6 +12,8 @@ import httpx
 import pytest
 
 from components.default_data.words import WordsRecipe, make_words
+from edge_client.bundle import read_bundle
+from edge_client.cooperation.ensemble import read_ensemble
 from tests.end_to_end.conftest import BIN, VERSIONS, Shell
 
 pytestmark = pytest.mark.timeout(900)
@@ -21,7 +24,9 @@ def test_from_clips_to_answers_on_the_device_and_from_the_server(shell: Shell) -
     make_words(words, WordsRecipe(speakers=40, takes=2))
     settings = {
         "ML4IOT_AUDIO": str(words),
-        "ML4IOT_VERSIONS": f"{VERSIONS / 'tiny-kws.yaml'},{VERSIONS / 'tiny-big.yaml'}",
+        "ML4IOT_VERSIONS": ",".join(
+            str(VERSIONS / f"{name}.yaml") for name in ("tiny-kws", "tiny-mate", "tiny-big")
+        ),
     }
     created = shell.create("keyword_spotting", **settings)
     assert created.returncode == 0, created.stderr
@@ -30,6 +35,18 @@ def test_from_clips_to_answers_on_the_device_and_from_the_server(shell: Shell) -
 
     clips = sorted(words.glob("*/*.wav"))[::80]
     bundle = shell.home / "pushed" / "tiny-kws.bundle"
+    manifest = read_bundle(bundle).manifest
+    assert manifest.fast is not None
+    assert manifest.deferral is not None
+    assert manifest.deferral.validation_share < 0.6
+    curve = json.loads((shell.home / "tuning" / "tiny-kws.json").read_text())
+    assert curve["deferral"] == manifest.deferral.to_json()
+    ensemble = read_ensemble(shell.home / "pushed" / "cooperation.json")
+    assert {member.name: member.sha256 for member in ensemble.members} == {
+        name: hashlib.sha256((bundle.parent / f"{name}.bundle").read_bytes()).hexdigest()
+        for name in ("tiny-kws", "tiny-mate")
+    }
+
     predicted = subprocess.run(
         [str(BIN / "ml4iot-edge"), "predict", str(bundle), *map(str, clips)],
         capture_output=True,

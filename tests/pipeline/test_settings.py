@@ -12,7 +12,7 @@ from pipeline.settings import Settings, read_settings
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("AUDIO", "RECORDS", "SPLITS", "VERSIONS", "PUSH", "MODELS"):
+    for name in ("AUDIO", "RECORDS", "SPLITS", "FEEDBACK", "VERSIONS", "PUSH", "MODELS"):
         monkeypatch.delenv(f"ML4IOT_{name}", raising=False)
     monkeypatch.setenv("ML4IOT_HOME", str(tmp_path / "home"))
 
@@ -23,7 +23,7 @@ def settings() -> Settings:
 
 def test_a_variable_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = settings()
-    for name in ("AUDIO", "SPLITS", "VERSIONS", "PUSH", "MODELS"):
+    for name in ("AUDIO", "SPLITS", "FEEDBACK", "VERSIONS", "PUSH", "MODELS"):
         monkeypatch.setenv(f"ML4IOT_{name}", "")
     assert settings() == expected
     assert expected.data is None and expected.push == expected.home / "pushed"

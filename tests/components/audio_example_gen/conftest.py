@@ -88,13 +88,18 @@ def spoken(wav: Callable[..., bytes], tone: Callable[..., np.ndarray]) -> Files:
 def ingest(tmp_path: Path) -> Callable[..., dict[str, list[tf.train.Example]]]:
     """Runs the executor as TFX does and reads back what it wrote, split by split."""
 
-    def run(path: Path, splits: dict | None = None, seed: int = 0):
+    def run(path: Path, splits: dict | None = None, seed: int = 0, feedback: str = ""):
         examples = Examples()
         examples.uri = str(tmp_path / "examples")
         Executor().Do(
             {},
             {"examples": [examples]},
-            {"input_path": str(path), "splits": json.dumps(splits or {}), "seed": seed},
+            {
+                "input_path": str(path),
+                "splits": json.dumps(splits or {}),
+                "seed": seed,
+                "feedback": feedback,
+            },
         )
         return {split: list(read_split(examples, split)) for split in SPLITS}
 

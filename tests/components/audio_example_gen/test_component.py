@@ -36,8 +36,19 @@ def test_the_fingerprint_follows_the_lists(spoken, in_zip, tmp_path) -> None:
     assert fingerprint(path, splits) != first
 
 
+def test_the_fingerprint_follows_the_feedback(spoken, in_zip, tmp_path) -> None:
+    path, kept = str(in_zip(spoken)), tmp_path / "kept"
+    kept.mkdir()
+    empty = fingerprint(path, "{}", 0, str(kept))
+    (kept / "yes").mkdir()
+    (kept / "yes" / "pi_overruled_0.wav").write_bytes(b"RIFF")
+    assert fingerprint(path, "{}", 0, str(kept)) != empty
+
+
 def test_wrong_parameters_are_found_when_the_pipeline_is_built(spoken, in_zip, tmp_path) -> None:
     with pytest.raises(InputError, match="absent: does not exist"):
         AudioExampleGen(str(tmp_path / "absent"))
+    with pytest.raises(InputError, match="nothing: does not exist"):
+        AudioExampleGen(str(in_zip(spoken)), feedback=str(tmp_path / "nothing"))
     with pytest.raises(InputError, match="is no JSON"):
         AudioExampleGen(str(in_zip(spoken)), "{")

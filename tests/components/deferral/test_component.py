@@ -17,7 +17,7 @@ def wired(settings: dict, **more: BaseChannel) -> DeferralTuner:
     return DeferralTuner(
         name="small",
         settings=json.dumps(settings),
-        curves="curves",
+        reports="reports",
         bundle=channel_utils.as_channel([EdgeBundle()]),
         blessing=channel_utils.as_channel([standard_artifacts.ModelBlessing()]),
         examples=channel_utils.as_channel([standard_artifacts.Examples()]),

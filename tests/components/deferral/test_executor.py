@@ -93,7 +93,7 @@ class Left:
     bundle: Path
     blessing: Artifact
     curve: Path
-    curves: Path
+    reports: Path
 
 
 Run = Callable[..., Left]
@@ -123,14 +123,14 @@ def run(tones: Tones, tmp_path: Path) -> Run:
         properties = {
             "name": "tones",
             "settings": json.dumps(settings),
-            "curves": str(tmp_path / "curves"),
+            "reports": str(tmp_path / "reports"),
         }
         Executor().Do(inputs, {key: [value] for key, value in outputs.items()}, properties)
         return Left(
             tmp_path / "bundle" / "tones.bundle",
             outputs["blessing"],
             tmp_path / "curve",
-            tmp_path / "curves",
+            tmp_path / "reports",
         )
 
     return go
@@ -150,14 +150,14 @@ def test_the_bundle_learns_when_to_ask_and_keeps_its_model(tones: Tones, run: Ru
     assert blessed_sha256(left.blessing) == hashlib.sha256(left.bundle.read_bytes()).hexdigest()
 
     report = json.loads((left.curve / "curve.json").read_text())
-    assert report == json.loads((left.curves / "tones.json").read_text())
+    assert report == json.loads((left.reports / "tones.json").read_text())
     assert report["deferral"] == deferral.to_json()
     assert (report["big"], report["payload"]) == ("large", "features-cbor")
     system = report["test"]["policies"][deferral.policy]
     assert report["test"]["little"]["value"] < system["accuracy"]["value"]
     assert 0 < system["megabytes"] < 1
     assert all(line["met"] for line in report["budgets"])
-    for svg in (left.curve / "curve.svg", left.curves / "tones.svg"):
+    for svg in (left.curve / "curve.svg", left.reports / "tones.svg"):
         assert svg.read_text().startswith("<?xml")
 
 
@@ -191,7 +191,7 @@ def test_a_missed_budget_fails_in_one_line_and_leaves_the_curve(run: Run, tmp_pa
     assert "megabytes: required < 0.0001 MB" in message
     assert "\n" not in message
     assert not (tmp_path / "bundle" / "tones.bundle").exists()
-    report = json.loads((tmp_path / "curves" / "tones.json").read_text())
+    report = json.loads((tmp_path / "reports" / "tones.json").read_text())
     assert not any(line["met"] for line in report["budgets"])
     assert [p.name for p in (tmp_path / "blessing").iterdir()] == ["NOT_BLESSED"]
 

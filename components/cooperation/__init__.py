@@ -1,0 +1,1 @@
+"""CooperationTuner: learns on validation how several models decide together."""

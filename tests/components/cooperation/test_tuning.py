@@ -1,0 +1,57 @@
+"""Weights go to whoever knows, and the combination is the one that was best."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from components.constraint_evaluator.report import Figure
+from components.cooperation.tuning import RuleReport, best_rule, fit_weights, rule_reports
+
+CLIPS = 2000
+
+
+def heard(*knowledge: float) -> tuple[np.ndarray, np.ndarray]:
+    """``[n, members, 4]`` probabilities of members that know so much, each by itself."""
+    rng = np.random.default_rng(5)
+    truth = rng.integers(4, size=CLIPS)
+    right = np.eye(4)[truth]
+    logits = [k * right + rng.normal(0, 1, right.shape) for k in knowledge]
+    return softmax(np.stack(logits, 1), axis=-1).astype(np.float32), truth
+
+
+def test_weights_are_found_again() -> None:
+    # Of normal noise of one deviation the log-likelihood ratio is the knowledge times the logit.
+    outputs, truth = heard(1.0, 3.0, 0.0)
+    assert fit_weights(outputs, truth) == pytest.approx((1.0, 3.0, 0.0), abs=0.2)
+
+
+def test_contrary_members_weigh_nothing_and_never_all_of_them() -> None:
+    outputs, truth = heard(2.0, -2.0)
+    first, second = fit_weights(outputs, truth)
+    assert first > 1 and second == 0
+    outputs, truth = heard(-2.0, -2.0)
+    assert any(fit_weights(outputs, truth))
+
+
+def test_together_they_err_less_and_who_is_missed_most_knows_most() -> None:
+    outputs, truth = heard(1.0, 3.0, 0.5)
+    alone = 100 * (outputs[:, 1].argmax(-1) == truth).mean()
+    reports = rule_reports(["a", "b", "c"], outputs, truth, fit_weights(outputs, truth))
+    assert set(reports) == {"sum", "mean", "vote", "weighted"}
+    assert best_rule(reports) == "weighted"
+    weighted = reports["weighted"]
+    assert weighted.accuracy.value > alone
+    assert weighted.accuracy.low < weighted.accuracy.value < weighted.accuracy.high
+    assert min(weighted.without, key=weighted.without.get) == "b"
+
+
+def test_a_tie_goes_to_the_one_that_misses_nobody_much() -> None:
+    figure = Figure(97.0)
+    reports = {
+        "sum": RuleReport(figure, {"a": 95.0, "b": 96.5}),
+        "mean": RuleReport(figure, {"a": 96.0, "b": 96.0}),
+        "vote": RuleReport(Figure(96.9), {"a": 96.9, "b": 96.9}),
+    }
+    assert best_rule(reports) == "mean"
