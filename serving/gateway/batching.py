@@ -21,7 +21,7 @@ from serving.gateway.tensorflow_serving import AUDIO, FEATURES, Answer
 
 MAX_RETRY_AFTER_S = 60.0
 _PATIENCE = 0.5  # share of the timeout that those in front may take
-_SMOOTHING = 0.1  # weight of the newest call in the measured rate
+_HALF_LIFE_S = 1.0  # of what is remembered of the rate
 
 Ask = Callable[[str | None, Sequence[bytes]], Awaitable[list[Answer]]]
 
@@ -31,7 +31,8 @@ class _Waiting:
     """One question and where its answer goes."""
 
     data: bytes
-    deadline: float  # by the loop's clock
+    since: float  # by the loop's clock
+    deadline: float
     answer: asyncio.Future[Answer]
 
 
@@ -65,6 +66,7 @@ class Batcher:
         self._calls: set[asyncio.Task[None]] = set()
         self._asking = 0  # questions in these calls
         self._rate = _Rate()
+        self._last_answer = 0.0  # by the loop's clock
         metrics.waiting.set_function(lambda: self._waiting)
 
     def check_room(self) -> None:
@@ -83,7 +85,8 @@ class Batcher:
     def put(self, question: Question) -> asyncio.Future[Answer]:
         """The answer to come; who is no longer interested cancels it.
 
-        It raises `TooSlowError` when the time is up, `MalformedError` when the model refuses this
+        It raises `BusyError` when the time is up and others were answered meanwhile, `TooSlowError`
+        when nobody was, `MalformedError` when the model refuses this
         very question, and whatever `GatewayError` the call fails with.
 
         Raises:
@@ -93,11 +96,12 @@ class Batcher:
         loop = asyncio.get_running_loop()
         timeout_s = self._limits.timeout_s
         future: asyncio.Future[Answer] = loop.create_future()
-        waiting = _Waiting(question.data, loop.time() + timeout_s, future)
+        now = loop.time()
+        waiting = _Waiting(question.data, now, now + timeout_s, future)
         queue = self._queues.setdefault(question.specification, {})
         queue[waiting] = None
         self._waiting += 1
-        alarm = loop.call_later(timeout_s, _fail, (waiting,), TooSlowError("no answer in time"))
+        alarm = loop.call_at(waiting.deadline, self._time_is_up, waiting)
 
         def done(_: asyncio.Future[Answer]) -> None:
             alarm.cancel()
@@ -151,6 +155,9 @@ class Batcher:
             for each in batch:
                 if not each.answer.done():
                     await self._call(kind, [each])
+        except asyncio.TimeoutError:
+            for each in batch:
+                self._time_is_up(each)
         except GatewayError as error:
             _fail(batch, error)
         except Exception:
@@ -171,9 +178,10 @@ class Batcher:
                 self._ask(kind, [each.data for each in batch]), patience
             )
             outcome = "200"
-        except asyncio.TimeoutError as error:
+            self._last_answer = asyncio.get_running_loop().time()
+        except asyncio.TimeoutError:
             outcome = str(TooSlowError.status)
-            raise TooSlowError("the model takes too long to answer") from error
+            raise
         except GatewayError as error:
             outcome = str(error.status)
             raise
@@ -182,6 +190,14 @@ class Batcher:
             signature = AUDIO if kind is None else FEATURES
             self._metrics.called(signature, len(batch), outcome, seconds)
         return answers
+
+    def _time_is_up(self, waiting: _Waiting) -> None:
+        if self._last_answer > waiting.since:
+            # The model does answer: only there are more questions than it has time for.
+            error: GatewayError = BusyError("no turn in time; try again later", self._clear_s())
+        else:
+            error = TooSlowError("the model takes too long to answer")
+        _fail((waiting,), error)
 
     def _clear_s(self) -> float:
         """In how many seconds those who are here now will have been answered."""
@@ -196,7 +212,7 @@ class _Rate:
     """
 
     def __init__(self) -> None:
-        self._questions = self._seconds = 0.0  # means over the latest calls
+        self._questions = self._seconds = 0.0  # sums that fade away
         self._last = 0.0  # when a call ended and others waited; 0: nobody waited
 
     @property
@@ -208,9 +224,10 @@ class _Rate:
         """A call with so many questions ended just now; whether others wait for the next."""
         now = time.perf_counter()
         if self._last:
-            weight = _SMOOTHING if self._questions else 1.0
-            self._questions += weight * (size - self._questions)
-            self._seconds += weight * (now - self._last - self._seconds)
+            seconds = now - self._last
+            kept = 0.5 ** (seconds / _HALF_LIFE_S)
+            self._questions = kept * self._questions + size
+            self._seconds = kept * self._seconds + seconds
         self._last = now if backlog else 0.0
 
 

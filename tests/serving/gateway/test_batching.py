@@ -96,6 +96,19 @@ def test_a_rate_once_found_low_does_not_lock_the_door():
     asyncio.run(ask())
 
 
+def test_no_turn_in_time_is_429_where_others_were_answered_meanwhile():
+    async def ask() -> list[Answer | BaseException]:
+        model = Model()
+        model.call_s = 0.4
+        under_test = batcher(model, max_batch=1, timeout_s=1.0)
+        futures = [under_test.put(Question(b"a")) for _ in range(4)]
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    first, *_, last = asyncio.run(ask())
+    assert isinstance(first, Answer)
+    assert isinstance(last, BusyError)
+
+
 def test_closing_ends_what_is_on_its_way():
     async def ask() -> None:
         under_test = batcher(Model())
