@@ -23,6 +23,10 @@ from components.trainer.model_folder import read_model
 from components.trainer.recipe import Recipe
 from components.trainer.task import Task, load_task
 
+# Of augmentation, losses and loop: counted up where the same recipe would train otherwise than
+# before, so that no checkpoint of the earlier way is taken for one of the new.
+_TRAINING = 1
+
 
 class Executor(BaseExecutor):
     """See ``components.trainer.component.Trainer``."""
@@ -132,9 +136,14 @@ def write_model(
 
 
 def _key(recipe: Recipe, task: Task, teacher: tf.keras.Model | None) -> str:
-    """Tells trainings apart: the recipe, the specification, the very numbers, the teacher."""
+    """Tells trainings apart: recipe, architecture, specification, the very numbers, teacher.
+
+    A checkpoint found by it may be of an earlier release, so the drawn architecture counts beside
+    its name; how it is trained counts as ``_TRAINING``.
+    """
     digest = hashlib.sha256()
-    for part in (recipe.to_json(), task.specification.to_json()):
+    drawn = _architecture(_build(task, recipe))
+    for part in (_TRAINING, recipe.to_json(), drawn, task.specification.to_json()):
         digest.update(json.dumps(part, sort_keys=True).encode())
     for split in (task.train, task.validation):
         digest.update(split.inputs.tobytes())
@@ -142,3 +151,20 @@ def _key(recipe: Recipe, task: Task, teacher: tf.keras.Model | None) -> str:
     for weights in teacher.get_weights() if teacher is not None else ():
         digest.update(weights.tobytes())
     return digest.hexdigest()[:16]
+
+
+def _architecture(model: tf.keras.Model) -> Any:
+    """A model's configuration with its layers numbered.
+
+    Keras counts names through a process, so those of a second model of one kind differ.
+    """
+    numbers = {layer.name: str(i) for i, layer in enumerate((model, *model.layers))}
+
+    def numbered(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: numbered(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [numbered(item) for item in value]
+        return numbers.get(value, value) if isinstance(value, str) else value
+
+    return numbered(json.loads(model.to_json())["config"])
