@@ -102,7 +102,7 @@ def measure(data: Path, name: str) -> Measured:
     """Asks both models for every official clip; the test clips last, and once each payload."""
     bundle = read_bundle(MODELS / f"{name}.bundle")
     little = AudioPredictor(bundle, name)
-    (folder,) = (MODELS / "big").iterdir()
+    folder = max((MODELS / "big").iterdir(), key=lambda version: int(version.name))
 
     def ask(clips: Clips, payload: str, title: str) -> Pair:
         with progress(title, 2 * len(clips.audio)) as bar:
