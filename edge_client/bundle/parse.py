@@ -144,7 +144,7 @@ def audio_features(part: Fields, samples: int, rate: int) -> AudioFeatures:
         or max(features.resize or (0,)) > MAX_RESIZED
     ):
         raise FieldError(f"{part.where}.features: too large for a device")
-    if features.samples != round(samples * features.sample_rate / rate):
+    if features.samples != -(-samples * features.sample_rate // rate):  # as resampling rounds, up
         raise FieldError(f"{part.where}.samples: {samples} at {rate} Hz are not the features' clip")
     return features
 

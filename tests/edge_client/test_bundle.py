@@ -30,7 +30,7 @@ from edge_client.bundle.manifest import MAX_MODEL_BYTES
 from edge_client.bundle.parse import MAX_MANIFEST_BYTES, parse_manifest
 
 per_function = settings(
-    max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -154,7 +154,7 @@ def test_a_full_disk_leaves_what_was_there(keyword_parts, tmp_path, monkeypatch)
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("edge_client.bundle.file.os.fsync", full)
+    monkeypatch.setattr("edge_client.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_bundle(path, *keyword_parts)
     assert path.read_bytes() == before

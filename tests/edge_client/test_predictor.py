@@ -7,6 +7,7 @@ import pytest
 
 from edge_client.bundle import (
     Bundle,
+    BundleManifestError,
     Golden,
     LabelOutput,
     Quantization,
@@ -106,6 +107,33 @@ def test_a_manifest_says_how_its_model_is_quantised(end, changes, same):
     else:
         with pytest.raises(ModelError, match="quantised otherwise"):
             AudioPredictor(changed)
+
+
+@pytest.mark.parametrize(
+    ("rate", "samples", "taken", "seconds", "fits"),
+    [
+        (16000, 8000, 8000, 0.5, True),
+        (44100, 44100, 16000, 1.0, True),
+        (22050, 11025, 16000, 0.5, True),
+        (16000, 8000, 11025, 0.5, False),  # 5512.5 samples: resampling gives one more than taken
+        (16000, 8001, 8000, 0.5, False),
+    ],
+)
+def test_a_clip_that_is_read_is_one_the_front_end_takes(
+    keyword_parts, rate, samples, taken, seconds, fits
+):
+    manifest, packed = keyword_parts
+    features = replace(
+        tiny.FEATURES, sample_rate=taken, clip_seconds=seconds, resize=tiny.FEATURES.shape
+    )
+    audio = replace(manifest.input, sample_rate=rate, samples=samples, features=features)
+    changed = replace(manifest, input=audio, golden=(), fast=None)
+    if fits:
+        predict = AudioPredictor(read_bundle(tiny.bundle_bytes(changed, packed, "tones")))
+        assert predict(tiny.tone(300, rate), rate).scores.shape == (3,)
+    else:
+        with pytest.raises(BundleManifestError, match="are not the features' clip"):
+            tiny.bundle_bytes(changed, packed, "tones")
 
 
 def test_self_test(keyword_bundle, forecast_bundle):
