@@ -44,11 +44,11 @@ def taught(data: EpochData, teacher: tf.keras.Model, distillation: Distillation)
 
 
 def check_teacher(teacher: tf.keras.Model, student: tf.keras.Model, name: str) -> None:
-    """Raises ``InputError`` where the two do not take and give the same."""
-    for what in ("input_shape", "output_shape"):
+    """Raises ``InputError`` where inputs or outputs of the two differ in shape."""
+    for what, shared in (("input_shape", "features"), ("output_shape", "labels")):
         ours, theirs = getattr(student, what), getattr(teacher, what)
         if ours != theirs:
             raise InputError(
                 f"training.distillation.teacher: {name} has the {what.replace('_', ' ')} {theirs}, "
-                f"its student {ours}; give both versions the same features"
+                f"its student {ours}; give both versions the same {shared}"
             )

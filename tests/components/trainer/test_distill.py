@@ -37,6 +37,24 @@ def test_targets_are_part_label_part_the_teachers_answer(weight: float) -> None:
     np.testing.assert_allclose(targets, (1 - weight) * labels + weight * answers, atol=1e-5)
 
 
+def test_a_teacher_answers_as_it_does_in_use() -> None:
+    """With its moving averages and all of its units, not as in its own training."""
+    layers = tf.keras.layers
+    teacher = tf.keras.Sequential(
+        [layers.BatchNormalization(input_shape=(4,)), layers.Dropout(0.5), layers.Dense(3)]
+    )
+    before = [weights.copy() for weights in teacher.get_weights()]
+    _, targets = taught(data, teacher, Distillation("big", 1.0))(5)
+    np.testing.assert_allclose(targets, tf.nn.softmax(teacher(data(5)[0])), atol=1e-5)
+    for kept, weights in zip(before, teacher.get_weights(), strict=True):
+        np.testing.assert_array_equal(kept, weights)
+
+
+def test_a_teacher_of_other_labels_is_refused() -> None:
+    with pytest.raises(InputError, match=r"big has the output shape .*same labels"):
+        check_teacher(linear(WEIGHTS[:, :2]), linear(WEIGHTS), "big")
+
+
 def test_a_teacher_of_other_features_is_refused() -> None:
     with pytest.raises(InputError, match=r"big has the input shape .*same features"):
         check_teacher(linear(WEIGHTS[:2]), linear(WEIGHTS), "big")
