@@ -58,7 +58,7 @@ class Executor(BaseExecutor):
         outputs, clips = hear("validation")
         weights = fit_weights(outputs, clips.truth)
         validation = rule_reports(names, outputs, clips.truth, weights)
-        rule = best_rule(validation)
+        rule = best_rule(outputs, clips.truth, weights)
         ensemble = Ensemble(
             tuple(
                 Member(name, hashlib.sha256(path.read_bytes()).hexdigest(), weight)
