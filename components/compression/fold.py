@@ -15,10 +15,9 @@ Matrix = npt.NDArray[np.float64]
 class _Affine:
     """A tensor as ``sum of source @ matrix + bias``; sources are tensors that cannot be folded."""
 
-    def __init__(self, terms: list[tuple[Any, Matrix]], bias: Matrix, parameters: int) -> None:
+    def __init__(self, terms: list[tuple[Any, Matrix]], bias: Matrix) -> None:
         self.terms = terms
         self.bias = bias
-        self.parameters = parameters  # of the layers folded in so far
 
 
 def fold_linear_tail(model: tf.keras.Model) -> tf.keras.Model:
@@ -31,20 +30,23 @@ def fold_linear_tail(model: tf.keras.Model) -> tf.keras.Model:
     Args:
         model: functional, with one output of rank 2.
     """
-    tail = _affine(model.output, {id(layer.output): layer for layer in model.layers})
+    # A layer called more than once has no output of its own; what it gives is a source.
+    once = [layer for layer in model.layers if len(layer.inbound_nodes) == 1]
+    tail = _affine(model.output, {id(layer.output): layer for layer in once})
     kernel = np.concatenate([matrix for _, matrix in tail.terms])
-    if kernel.size + tail.bias.size >= tail.parameters:
-        return model
     sources = [source for source, _ in tail.terms]
     joined = layers.Concatenate()(sources) if len(sources) > 1 else sources[0]
     dense = layers.Dense(tail.bias.size, name="folded")
     folded = tf.keras.Model(model.input, dense(joined))
+    # Counted in the whole, for a layer folded in may be wanted elsewhere, too, and stay.
+    if folded.count_params() >= model.count_params():
+        return model
     dense.set_weights([kernel.astype(np.float32), tail.bias.astype(np.float32)])
     return folded
 
 
 def _affine(tensor: Any, producers: dict[int, Any]) -> _Affine:
-    layer = producers[id(tensor)]
+    layer = producers.get(id(tensor))
     width = tensor.shape[-1]
     if len(tensor.shape) == 2 and _is_linear_dense(layer):
         before = _affine(layer.input, producers)
@@ -53,11 +55,10 @@ def _affine(tensor: Any, producers: dict[int, Any]) -> _Affine:
         return _Affine(
             [(source, matrix @ kernel) for source, matrix in before.terms],
             before.bias @ kernel + own,
-            before.parameters + layer.count_params(),
         )
     if len(tensor.shape) == 2 and isinstance(layer, layers.Concatenate):
         return _side_by_side([_affine(part, producers) for part in layer.input], width)
-    return _Affine([(tensor, np.eye(width))], np.zeros(width), 0)
+    return _Affine([(tensor, np.eye(width))], np.zeros(width))
 
 
 def _is_linear_dense(layer: Any) -> bool:
@@ -76,5 +77,4 @@ def _side_by_side(parts: list[_Affine], width: int) -> _Affine:
     return _Affine(
         list(terms.values()),
         np.concatenate([part.bias for part in parts]),
-        sum(part.parameters for part in parts),
     )

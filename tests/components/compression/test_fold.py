@@ -46,3 +46,27 @@ def test_a_bottleneck_is_left_alone() -> None:
     outputs = tf.keras.layers.Dense(64)(tf.keras.layers.Dense(2)(inputs))
     model = tf.keras.Model(inputs, outputs)
     assert fold_linear_tail(model) is model
+
+
+def test_a_layer_that_is_wanted_elsewhere_makes_no_model_larger() -> None:
+    """Folding the last layer would leave the first, whose other branch needs it, in place."""
+    dense = tf.keras.layers.Dense
+    inputs = tf.keras.Input((8,))
+    shared = dense(6)(inputs)
+    curved = dense(8, activation="relu")(shared)
+    model = tf.keras.Model(inputs, dense(8)(tf.keras.layers.Concatenate()([shared, curved])))
+    folded = fold_linear_tail(model)
+    assert folded.count_params() <= model.count_params()
+    assert folded is model
+
+
+def test_layers_called_twice_are_no_part_of_the_tail() -> None:
+    dense = tf.keras.layers.Dense
+    inputs = tf.keras.Input((6,))
+    twice = dense(6, activation="relu")
+    hidden = dense(6)(twice(twice(inputs)))
+    model = tf.keras.Model(inputs, dense(2)(hidden))
+    folded = fold_linear_tail(model)
+    values = np.random.default_rng(3).normal(size=(20, 6)).astype(np.float32)
+    np.testing.assert_allclose(folded(values), model(values), rtol=1e-5, atol=1e-6)
+    assert folded.count_params() < model.count_params()
