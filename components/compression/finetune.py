@@ -16,6 +16,9 @@ from components.trainer.fit import Figure, fit
 class FineTuning:
     """Options of every step that trains on; the rest is as in the first training.
 
+    But for distillation: compression is given no teacher, so a student trains on with the labels
+    alone.
+
     Starting from the first training's learning rate again recovers more than a small one does
     (Renda et al., 2020, "Comparing rewinding and fine-tuning in neural network pruning").
     """
