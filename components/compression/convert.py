@@ -32,13 +32,13 @@ class Int8:
 @register("float32", Stage.CONVERSION, NoOptions)
 def float32(model: tf.keras.Model, options: NoOptions, context: Context) -> bytes:
     """Nothing is quantized."""
-    return _convert(_converter(model, context.task))
+    return _convert(_converter(fold_linear_tail(model), context.task))
 
 
 @register("float16", Stage.CONVERSION, NoOptions)
 def float16(model: tf.keras.Model, options: NoOptions, context: Context) -> bytes:
     """Weights are stored as float16 and computed with as float32."""
-    converter = _converter(model, context.task)
+    converter = _converter(fold_linear_tail(model), context.task)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
     return _convert(converter)
@@ -47,7 +47,7 @@ def float16(model: tf.keras.Model, options: NoOptions, context: Context) -> byte
 @register("weights_only", Stage.CONVERSION, NoOptions)
 def weights_only(model: tf.keras.Model, options: NoOptions, context: Context) -> bytes:
     """Weights of 1,024 values and more are stored as int8 (dynamic range quantization)."""
-    converter = _converter(model, context.task)
+    converter = _converter(fold_linear_tail(model), context.task)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return _convert(converter)
 
@@ -63,7 +63,7 @@ def int8(model: tf.keras.Model, options: Int8, context: Context) -> bytes:
         for row in chosen:
             yield [inputs[row : row + 1]]
 
-    converter = _converter(model, context.task)
+    converter = _converter(fold_first_stride(fold_linear_tail(model)), context.task)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -75,15 +75,14 @@ def int8(model: tf.keras.Model, options: Int8, context: Context) -> bytes:
 
 def _converter(model: tf.keras.Model, task: Task) -> tf.lite.TFLiteConverter:
     """Of the model as a device runs it: one input at a time, probabilities out for keywords."""
-    folded = fold_first_stride(fold_linear_tail(model))
     classifies = isinstance(task.specification, AudioSpecification)
 
-    @tf.function(input_signature=[tf.TensorSpec((1, *folded.input_shape[1:]), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)])
     def answer(features: tf.Tensor) -> tf.Tensor:
-        outputs = folded(features, training=False)
+        outputs = model(features, training=False)
         return tf.nn.softmax(outputs) if classifies else outputs
 
-    return tf.lite.TFLiteConverter.from_concrete_functions([answer.get_concrete_function()], folded)
+    return tf.lite.TFLiteConverter.from_concrete_functions([answer.get_concrete_function()], model)
 
 
 def _convert(converter: tf.lite.TFLiteConverter) -> bytes:

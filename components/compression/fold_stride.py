@@ -7,6 +7,8 @@ read otherwise; with its weights dealt out likewise the convolution gives the sa
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -14,21 +16,31 @@ import tensorflow as tf
 layers = tf.keras.layers
 
 
+_MOST_GROWTH = 1.5  # of the kernel; a larger one costs more bytes and sums than its lanes save
+
+
 def fold_first_stride(model: tf.keras.Model) -> tf.keras.Model:
     """The same function with a first convolution whose stride along the bins is 1.
 
+    For int8 alone: its kernels leave no lane empty then, while float32 inference gets slower.  The
+    kernel grows by the zeros that fill up its groups; where it would grow more than 1.5 times, as
+    3x3 with a stride of 2 does, nothing is folded.
+
     Args:
-        model: functional; anything but a strided convolution of one channel, padded "same",
-            behind its input leaves it as it is.
+        model: functional; anything but one strided convolution of one channel, padded "same",
+            between its one input and further layers leaves it as it is.
     """
-    conv = model.layers[1] if len(model.layers) > 1 else None
-    if not isinstance(conv, layers.Conv2D) or isinstance(conv, layers.DepthwiseConv2D):
+    conv = _only_consumer(model)
+    if type(conv) is not layers.Conv2D or _is_among(conv.output, model.output):
         return model
     frames, bins, channels = model.input_shape[1:]
     stride = conv.strides[1]
     if channels != 1 or stride == 1 or bins % stride or conv.padding != "same":
         return model
-    folded_kernel = _folded(conv.kernel.numpy(), bins, stride)
+    kernel = conv.kernel.numpy()
+    folded_kernel = _folded(kernel, bins, stride)
+    if folded_kernel.size > _MOST_GROWTH * kernel.size:
+        return model
     folded = layers.Conv2D(
         conv.filters,
         folded_kernel.shape[:2],
@@ -44,6 +56,23 @@ def fold_first_stride(model: tf.keras.Model) -> tf.keras.Model:
     whole = tf.keras.Model(inputs, rest(folded(grouped)))
     folded.set_weights([folded_kernel, *(w.numpy() for w in conv.weights[1:])])
     return whole
+
+
+def _only_consumer(model: tf.keras.Model) -> Any:
+    """The layer that takes the model's one input; None where there are several of either."""
+    nodes = [
+        node
+        for layer in model.layers
+        if not isinstance(layer, layers.InputLayer)
+        for node in layer.inbound_nodes
+        if _is_among(model.input, node.input_tensors)
+    ]
+    layer = nodes[0].outbound_layer if len(nodes) == 1 else None
+    return layer if layer is not None and len(layer.inbound_nodes) == 1 else None
+
+
+def _is_among(tensor: Any, tensors: Any) -> bool:
+    return any(tensor is other for other in tf.nest.flatten(tensors))
 
 
 def _folded(kernel: npt.NDArray[np.float32], bins: int, stride: int) -> npt.NDArray[np.float32]:

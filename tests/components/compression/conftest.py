@@ -36,7 +36,7 @@ WINDOW = RecordWindow(
     interval_s=600.0,
 )
 KEYWORD_RECIPE = Recipe(
-    Architecture("residual_ds_cnn", options={"channels": 12, "blocks": 1, "kernel": [3, 3]}),
+    Architecture("residual_ds_cnn", options={"channels": 12, "blocks": 1, "kernel": [3, 4]}),
     Training(
         epochs=8,
         batch_size=16,

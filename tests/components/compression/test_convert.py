@@ -54,6 +54,11 @@ def test_int8_goes_in_and_out_and_the_answers_stay(
     assert max(scales) == (12 if per_channel else 1)
 
 
+@pytest.mark.parametrize("step", ["float32", "float16", "weights_only"])
+def test_the_first_stride_stays_in_float_files(compressor, recipe, step) -> None:
+    assert "RESHAPE" not in operators(compressor(recipe(step)).data)
+
+
 def test_batch_normalisation_is_folded_and_softmax_ends_the_model(compressor, recipe) -> None:
     data = compressor(recipe({"step": "int8", "samples": 60})).data
     assert operators(data) == [
