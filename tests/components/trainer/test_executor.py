@@ -141,6 +141,7 @@ def test_a_teacher_computes_in_the_precision_it_was_trained_in(
     task = ReadyTask()
     model = train(task, recipe, tmp_path / "checkpoints", "teacher")
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}  # as it is shipped
+    assert task.figure().measure(model) > 0.9
     write_model(model, recipe, SPECIFICATION, str(tmp_path / "model"))
     teacher = read_teacher(tmp_path / "model", task)
     inner = "bfloat16" if recipe is MIXED else "float32"
