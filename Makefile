@@ -70,7 +70,9 @@ bench: $(READY)
 	$(BIN)/python -m components.default_data audio --speakers 10 --takes 1 "$$clips/words"
 	$(BIN)/python -m tests.benchmarks.device_vs_tf $(BUNDLE) "$$clips"/words/*/*.wav
 	$(BIN)/python -m tests.benchmarks.mfcc_throughput
-	$(BIN)/python -m serving.benchmark $(if $(wildcard models/big),--model models/big)
+	$(BIN)/python -m serving.benchmark --model models/big
+	$(BIN)/python -m serving.gateway.benchmark --model models/big
+	$(BIN)/python -m tests.benchmarks.cooperation_throughput
 
 # Existing pins are kept where they still fit, so that a new dependency changes its own lines only.
 lock: $(UV_READY)
