@@ -17,6 +17,7 @@ MAX_ANSWER_BYTES = 2**20
 _PIECE_BYTES = 2**16
 _MAX_TOKEN_BYTES = 4096
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
+_LENGTH = re.compile(r"[0-9]{1,7}")
 # Nothing was sent when one of these is raised.
 _NOT_CONNECTED = (exceptions.NewConnectionError, exceptions.ConnectTimeoutError)
 
@@ -95,7 +96,7 @@ class Connection:
             content_type: of the body.
 
         Raises:
-            ExchangeError: no whole answer of at most 1 MiB within the time.
+            ExchangeError: no whole answer of at most 1 MiB, which says its length, within the time.
         """
         headers = dict(self._headers)
         if content_type is not None:
@@ -111,23 +112,34 @@ class Connection:
                 preload_content=False,
                 decode_content=False,  # an answer cannot unpack to more than was read
             )
+            self._check_length(response)
             data = bytearray()
             # Only reading on tells an answer that was cut short from one that is complete.
-            while len(data) <= MAX_ANSWER_BYTES and (piece := response.read(_PIECE_BYTES)):
+            while piece := response.read(_PIECE_BYTES):
                 data += piece
+        except ExchangeError:  # an EdgeError is a ValueError
+            raise
         except _NOT_CONNECTED as error:
             raise ExchangeError(f"{self.url}: cannot be reached ({_why(error)})", False) from None
         except exceptions.TimeoutError:
             raise ExchangeError(f"{self.url}: no answer in time", True) from None
         except (exceptions.HTTPError, OSError, ValueError) as error:
             raise ExchangeError(f"{self.url}: broke off ({_why(error)})", True) from None
-        if len(data) > MAX_ANSWER_BYTES:
-            response.close()
-            message = f"{self.url}: an answer of more than {MAX_ANSWER_BYTES} bytes"
-            raise ExchangeError(message, sent=True, again=False)
         response.release_conn()
         patience = _retry_after(response.headers.get("Retry-After"))
         return Reply(response.status, bytes(data), patience)
+
+    def _check_length(self, response: urllib3.BaseHTTPResponse) -> None:
+        """Chunks are refused: http.client reads one of negative size to the end of all data."""
+        length = response.headers.get("Content-Length", "")
+        if "Transfer-Encoding" in response.headers or not _LENGTH.fullmatch(length):
+            wrong = "an answer that does not say its length"
+        elif int(length) > MAX_ANSWER_BYTES:
+            wrong = f"an answer of more than {MAX_ANSWER_BYTES} bytes"
+        else:
+            return
+        response.close()
+        raise ExchangeError(f"{self.url}: {wrong}", sent=True, again=False)
 
     def close(self) -> None:
         """Closes the connections kept alive."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
@@ -116,6 +117,19 @@ class StubBig:
                     self.close_connection = True
                 elif how == "huge":
                     self.reply(200, b" " * (3 * 2**20))
+                elif how == "negative chunk":
+                    self.send_response(200)
+                    self.send_header("Transfer-Encoding", "chunked")
+                    self.end_headers()
+                    self.write(b"-1\r\n", *[b" " * 2**20] * 32)
+                elif how == "length unknown":
+                    self.send_response(200)
+                    self.end_headers()
+                    self.write(json.dumps(good).encode())
+                    self.close_connection = True
+                elif how == "zipped":
+                    small = gzip.compress(b" " * 3 * 2**20)
+                    self.reply(200, small, {"Content-Encoding": "gzip"})
                 elif how == "redirect":
                     self.reply(307, {}, {"Location": "http://127.0.0.1:9/"})
                 else:
@@ -128,8 +142,12 @@ class StubBig:
                 for name, value in (headers or {}).items():
                     self.send_header(name, value)
                 self.end_headers()
+                self.write(data)
+
+            def write(self, *pieces):
                 try:
-                    self.wfile.write(data)
+                    for piece in pieces:
+                        self.wfile.write(piece)
                 except OSError:  # who reads a huge answer to its end?
                     self.close_connection = True
 

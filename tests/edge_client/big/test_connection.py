@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gzip
+import tracemalloc
+
 import pytest
 
 from edge_client.big.connection import Connection, ExchangeError, read_token
@@ -30,6 +33,39 @@ def test_proxies_of_the_environment_are_nothing_to_us(big, monkeypatch):
     connection = Connection(big.url)
     assert connection.exchange("GET", "/v1/description", 5.0).status == 200
     connection.close()
+
+
+@pytest.fixture
+def connection(big):
+    made = Connection(big.url)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("huge", "an answer of more than 1048576 bytes"),
+        ("negative chunk", "does not say its length"),
+        ("length unknown", "does not say its length"),
+    ],
+)
+def test_no_answer_fills_the_memory(big, connection, how, message):
+    big.described = how
+    tracemalloc.start()
+    try:
+        with pytest.raises(ExchangeError, match=message):
+            connection.exchange("GET", "/v1/description", 5.0)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 8 * 2**20  # the stub's own share is in it
+
+
+def test_an_answer_is_not_unpacked(big, connection):
+    big.described = "zipped"
+    body = connection.exchange("GET", "/v1/description", 5.0).body
+    assert gzip.decompress(body) == b" " * 3 * 2**20
 
 
 def test_a_name_that_nobody_has():
