@@ -10,6 +10,7 @@ import urllib3
 from urllib3 import exceptions
 from urllib3.util import Retry, Timeout, parse_url
 
+from edge_client.big.punctual import PunctualConnection, PunctualTlsConnection
 from edge_client.errors import EdgeError
 from edge_client.files import check_size, read_input
 
@@ -77,6 +78,8 @@ class Connection:
         self._pool = urllib3.connection_from_url(
             f"{parsed.scheme}://{parsed.netloc}", maxsize=connections, retries=False
         )
+        tls = parsed.scheme == "https"
+        self._pool.ConnectionCls = PunctualTlsConnection if tls else PunctualConnection
 
     def exchange(
         self,
@@ -91,7 +94,8 @@ class Connection:
         Args:
             method: ``GET`` or ``POST``.
             route: the path below the URL, with its leading slash.
-            seconds: the longest the server may take to accept the connection and to answer.
+            seconds: for connecting, sending and the whole answer together; only looking up the
+                host's name, and trying one address of it after the other, can take longer.
             body: of the request.
             content_type: of the body.
 

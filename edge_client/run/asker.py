@@ -13,7 +13,7 @@ from edge_client.big.question import Question
 from edge_client.deferral.policies import Float64
 
 _DEPTH = 4  # questions that may wait, for each thread
-# A time-out on every socket does not bound what a resolver or a dripping server can take.
+# No time-out bounds what looking up a name takes, or a device with too much to do.
 _GRACE_S = 1.0
 
 

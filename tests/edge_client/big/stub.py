@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import ssl
 import threading
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -58,6 +59,13 @@ class StubBig:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def tls(self, certificate, key):
+        """Speaks TLS from now on, as localhost."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"https://localhost:{self._server.server_address[1]}"
 
     def contents(self):
         """What was asked, decoded."""
@@ -117,6 +125,8 @@ class StubBig:
                     self.close_connection = True
                 elif how == "huge":
                     self.reply(200, b" " * (3 * 2**20))
+                elif how.startswith("drip"):
+                    self.drip(*DRIPS[how])
                 elif how == "negative chunk":
                     self.send_response(200)
                     self.send_header("Transfer-Encoding", "chunked")
@@ -144,6 +154,16 @@ class StubBig:
                 self.end_headers()
                 self.write(data)
 
+            def drip(self, before, drop):
+                self.wfile.write(before)
+                try:
+                    for _ in range(100):
+                        if not stub._release.wait(0.05):
+                            self.wfile.write(drop)
+                except OSError:
+                    pass
+                self.close_connection = True
+
             def write(self, *pieces):
                 try:
                     for piece in pieces:
@@ -153,6 +173,13 @@ class StubBig:
 
         return Handler
 
+
+# Answers that do not end for five seconds, though something of them comes all the time: beginning and repeated part.
+DRIPS = {
+    "drip body": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" "),
+    "drip headers": (b"HTTP/1.1 200 OK\r\n", b"X"),
+    "drip continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
 
 # Answers of status 200 that are none.
 ODD = {

@@ -13,7 +13,7 @@ from edge_client.budget import HourlyBudget
 from edge_client.features.frontend import FrontEnd
 from edge_client.payload import PAYLOADS, QuantisedFeatures, quantise
 from tests.edge_client import tiny
-from tests.edge_client.big.stub import ODD, StubBig, closed_port, description
+from tests.edge_client.big.stub import DRIPS, ODD, StubBig, closed_port, description
 
 
 def refused(client, question, because=Because.UNREACHABLE):
@@ -124,8 +124,9 @@ def test_the_servers_own_words_about_an_error(big, client_of, question):
     assert "status 401 (so it is)" in refused(client_of(big.url), question)
 
 
-def test_a_server_that_hangs_costs_the_timeout_and_no_more(big, client_of, question):
-    big.always = "hang"
+@pytest.mark.parametrize("how", ["hang", *DRIPS])
+def test_a_server_that_hangs_costs_the_timeout_and_no_more(big, client_of, question, how):
+    big.always = how
     client = client_of(big.url, timeout=0.2, breaker=Breaker(failures=2))
     assert "no answer in time" in refused(client, question)
     assert len(big.questions) == 1
@@ -134,8 +135,9 @@ def test_a_server_that_hangs_costs_the_timeout_and_no_more(big, client_of, quest
     assert len(big.questions) == 2
 
 
-def test_a_description_that_hangs(big, client_of, question):
-    big.described = "hang"
+@pytest.mark.parametrize("how", ["hang", *DRIPS])
+def test_a_description_that_hangs(big, client_of, question, how):
+    big.described = how
     client = client_of(big.url, timeout=0.2)
     assert "no answer in time" in refused(client, question)
     assert big.questions == []

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import gzip
+import shutil
+import subprocess
 import tracemalloc
 
 import pytest
 
 from edge_client.big.connection import Connection, ExchangeError, read_token
 from edge_client.errors import EdgeError
-from tests.edge_client.big.stub import closed_port
+from tests.edge_client.big.stub import DRIPS, closed_port
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,29 @@ def test_no_answer_fills_the_memory(big, connection, how, message):
     finally:
         tracemalloc.stop()
     assert most < 8 * 2**20  # the stub's own share is in it
+
+
+@pytest.mark.parametrize("how", DRIPS)
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate with")
+def test_over_tls_as_well_an_answer_that_drips_ends_in_time(big, tmp_path, monkeypatch, how):
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1"
+    named = "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*make.split(), *named.split(), *files], check=True, capture_output=True)
+    big.tls(certificate, key)
+    unknown = Connection(big.url)
+    with pytest.raises(ExchangeError, match="certificate"):
+        unknown.exchange("GET", "/v1/description", 5.0)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    connection = Connection(big.url)
+    for _ in range(2):
+        assert connection.exchange("GET", "/v1/description", 5.0).status == 200
+    big.described = how
+    with pytest.raises(ExchangeError, match="no answer in time"):
+        connection.exchange("GET", "/v1/description", 0.2)
+    connection.close()
+    assert big.connections == 1
 
 
 def test_an_answer_is_not_unpacked(big, connection):

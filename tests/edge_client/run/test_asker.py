@@ -70,7 +70,7 @@ def test_what_becomes_of_questions(client):
 
 
 def test_what_hangs_longer_than_any_timeout_is_given_up_on(client):
-    """Time-outs of sockets do not cover name resolution, or a server that drips."""
+    """Time-outs do not cover name resolution."""
     asker = Asker(client, threads=1, timeout=-0.95)  # patience is a second more
     asker.submit([1.0, 0.0])
     asker.submit([1.0, 0.0])  # waits behind it for ever
