@@ -30,9 +30,8 @@ def fold_linear_tail(model: tf.keras.Model) -> tf.keras.Model:
     Args:
         model: functional, with one output of rank 2.
     """
-    # A layer called more than once has no output of its own; what it gives is a source.
-    once = [layer for layer in model.layers if len(layer.inbound_nodes) == 1]
-    tail = _affine(model.output, {id(layer.output): layer for layer in once})
+    # Of a layer called more than once Keras gives the first output; the others are sources.
+    tail = _affine(model.output, {id(layer.output): layer for layer in model.layers})
     kernel = np.concatenate([matrix for _, matrix in tail.terms])
     sources = [source for source, _ in tail.terms]
     joined = layers.Concatenate()(sources) if len(sources) > 1 else sources[0]
@@ -46,7 +45,7 @@ def fold_linear_tail(model: tf.keras.Model) -> tf.keras.Model:
 
 
 def _affine(tensor: Any, producers: dict[int, Any]) -> _Affine:
-    layer = producers.get(id(tensor))
+    layer: Any = producers.get(id(tensor))
     width = tensor.shape[-1]
     if len(tensor.shape) == 2 and _is_linear_dense(layer):
         before = _affine(layer.input, producers)

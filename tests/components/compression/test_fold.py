@@ -63,9 +63,10 @@ def test_a_layer_that_is_wanted_elsewhere_makes_no_model_larger() -> None:
 def test_layers_called_twice_are_no_part_of_the_tail() -> None:
     dense = tf.keras.layers.Dense
     inputs = tf.keras.Input((6,))
-    twice = dense(6, activation="relu")
-    hidden = dense(6)(twice(twice(inputs)))
-    model = tf.keras.Model(inputs, dense(2)(hidden))
+    twice = dense(6)
+    first = twice(inputs)
+    both = tf.keras.layers.Concatenate()([first, twice(tf.keras.layers.ReLU()(first))])
+    model = tf.keras.Model(inputs, dense(2)(dense(12)(both)))
     folded = fold_linear_tail(model)
     values = np.random.default_rng(3).normal(size=(20, 6)).astype(np.float32)
     np.testing.assert_allclose(folded(values), model(values), rtol=1e-5, atol=1e-6)

@@ -106,6 +106,11 @@ def twice(x: tf.Tensor) -> tf.Tensor:
     return layers.Add()([conv(x), conv(x)])
 
 
+def called_again(x: tf.Tensor) -> tf.Tensor:
+    conv = layers.Conv2D(1, (3, 4), 2, padding="same")
+    return layers.Flatten()(conv(layers.ReLU()(conv(x))))
+
+
 def of_another_kind(x: tf.Tensor) -> tf.Tensor:
     return layers.Flatten()(Negated(5, (3, 4), 2, padding="same")(x))
 
@@ -129,6 +134,7 @@ def answering_too(x: tf.Tensor) -> list[tf.Tensor]:
         behind_another_layer,
         beside_another_layer,
         twice,
+        called_again,
         of_another_kind,
         depthwise,
         alone,
