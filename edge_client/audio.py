@@ -6,6 +6,7 @@ Ingestion and device share these functions, so a model hears on the device what 
 from __future__ import annotations
 
 import struct
+from math import gcd
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,10 @@ Float32 = npt.NDArray[np.float32]
 MAX_WAV_BYTES = 64 * 2**20  # six minutes of stereo at 44.1 kHz
 MAX_CHANNELS = 64
 RATES = (1000, 384_000)  # Hz, lowest and highest
+# The longer side of a rate's ratio to 16 kHz: the filter that resamples grows with it, to millions
+# of taps for a rate that shares no factor. 44.1 kHz, the crookedest in common use, has 441 to 160.
+_MAX_RATIO = 2000
+_COMMON_RATE = 16_000
 _MAX_CHUNKS = 1000
 
 _PCM, _FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
@@ -43,7 +48,8 @@ def read_wav(source: Path | str | bytes, name: str | None = None) -> tuple[Int16
         ``[samples, channels]`` int16 and the sampling rate in Hz.
 
     Raises:
-        WavError: not a WAV, truncated, empty, not 16-bit PCM, or absurdly large.
+        WavError: not a WAV, truncated, empty, not 16-bit PCM, absurdly large, or of a rate that
+            :func:`check_rate` refuses.
     """
     name = name or ("recording" if isinstance(source, bytes) else str(source))
     if isinstance(source, bytes):
@@ -74,6 +80,16 @@ def read_wav(source: Path | str | bytes, name: str | None = None) -> tuple[Int16
             return _samples(data, body, size, layout[0], name), layout[1]
         position = body + size + size % 2  # chunks start at even offsets
     raise WavError(f"{name}: no audio in it (no data chunk); copy the file again")
+
+
+def check_rate(rate: int, name: str, error: type[EdgeError]) -> None:
+    """Raises ``error`` for a sampling rate in Hz that is absurd, or too dear to resample."""
+    if not RATES[0] <= rate <= RATES[1]:
+        raise error(f"{name}: a sampling rate of {rate} Hz; {RATES[0]} to {RATES[1]} is taken")
+    if max(rate, _COMMON_RATE) // gcd(rate, _COMMON_RATE) > _MAX_RATIO:
+        raise error(
+            f"{name}: a sampling rate of {rate} Hz, too crooked to resample; convert it to 16000 Hz"
+        )
 
 
 def fit_clip(audio: Int16 | Float32, rate: int, wanted: int, samples: int) -> Int16:
@@ -140,8 +156,7 @@ def _layout(fmt: bytes, name: str) -> tuple[int, int]:
         raise WavError(f"{name}: {bits}-bit {kind}; convert it to 16-bit PCM")
     if not 1 <= channels <= MAX_CHANNELS or align != 2 * channels:
         raise WavError(f"{name}: damaged: {channels} channels in blocks of {align} bytes")
-    if not RATES[0] <= rate <= RATES[1]:
-        raise WavError(f"{name}: a sampling rate of {rate} Hz; {RATES[0]} to {RATES[1]} is taken")
+    check_rate(rate, name, WavError)
     return channels, rate
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_client.audio import RATES, Float32, Int16, WavError, read_wav, to_float, to_pcm
+from edge_client.audio import Float32, Int16, WavError, check_rate, read_wav, to_float, to_pcm
 from edge_client.errors import EdgeError
 from edge_client.flac import FlacError, decode_flac, encode_flac
 from edge_client.senml import CONTENT_TYPES, Form, Pack, Record, write
@@ -199,7 +199,8 @@ def decode(pack: Pack, samples: int = 16_000) -> Content:
         raise PayloadError(f"{record.name}: {error}") from None
     except WavError as error:
         raise PayloadError(str(error)) from None
-    if _checked_rate(own_rate) != (rate or own_rate):
+    check_rate(own_rate, record.name, PayloadError)
+    if own_rate != (rate or own_rate):
         raise PayloadError(f"{record.name}: says {own_rate} Hz, the record beside it {rate} Hz")
     _check_samples(audio)
     return Recording(audio, own_rate, record.time, source)
@@ -231,13 +232,8 @@ def _rate(record: Record | None) -> int | None:
     rate = record.value
     if isinstance(rate, bool) or not isinstance(rate, float) or not rate.is_integer():
         raise PayloadError(f"{record.name}: a whole number of Hz is wanted")
-    return _checked_rate(int(rate))
-
-
-def _checked_rate(rate: int) -> int:
-    if not RATES[0] <= rate <= RATES[1]:
-        raise PayloadError(f"a sampling rate of {rate} Hz; {RATES[0]} to {RATES[1]} is taken")
-    return rate
+    check_rate(int(rate), record.name, PayloadError)
+    return int(rate)
 
 
 def _specification(value: object) -> str:

@@ -271,6 +271,7 @@ def test_audio_that_is_not_taken(data, unit, message, form):
         (flac(np.zeros(MAX_SAMPLES + 1, np.int16)), "768001 samples"),
         (flac(CLIP[:0]), "audio.flac: not FLAC"),
         (flac(CLIP, 500), "500 Hz; 1000 to 384000"),
+        (flac(CLIP, 47_999), "47999 Hz, too crooked to resample"),
     ],
 )
 def test_flac_that_is_not_taken(data, message):
@@ -306,7 +307,7 @@ def test_damaged_flac_gives_audio_or_the_named_error(data):
 FLAC = flac(CLIP[:600])
 
 
-@pytest.mark.parametrize("rate", [True, "16000", 7.0, 1e300, 16000.5])
+@pytest.mark.parametrize("rate", [True, "16000", 7.0, 1e300, 16000.5, 383_999.0])
 def test_rates_that_are_not_taken(rate):
     audio = Record("audio", unit="int16", value=b"\1\0")
     assert "Hz" in refused(audio, Record("rate", unit="Hz", value=rate))
