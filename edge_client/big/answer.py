@@ -54,5 +54,16 @@ def parse_answer(data: bytes, labels: Sequence[str], name: str) -> Float64:
     return np.array(numbers, np.float64)
 
 
+def said(data: bytes) -> str:
+    """The server's own line about an error, in brackets; empty where there is none."""
+    try:
+        values = parse_json(data, "")
+    except AnswerError:
+        return ""
+    line = values.get("error") if isinstance(values, dict) else None
+    # Printable only: it goes to a terminal.
+    return f" ({line[:120]})" if isinstance(line, str) and line.isprintable() else ""
+
+
 def _no_constant(text: str) -> float:
     raise ValueError(text)

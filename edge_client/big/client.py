@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from edge_client.big.answer import AnswerError, parse_answer, parse_json
+from edge_client.big.answer import AnswerError, parse_answer, parse_json, said
 from edge_client.big.breaker import Breaker
 from edge_client.big.connection import Connection, ExchangeError, Reply
 from edge_client.big.description import DescriptionError, Offer
@@ -107,6 +107,7 @@ class BigClient:
         self._lock = threading.Lock()  # of the traffic
         self._fetching = threading.Lock()
         self._known: tuple[Offer, Encoder] | None = None
+        self._fitted = False  # did any description?
         self._not_before = 0.0
         self._closed = threading.Event()
 
@@ -124,7 +125,16 @@ class BigClient:
         except Unanswered as failure:
             if not failure.again or not self._worth_waiting(deadline):
                 raise
-        return self._try(question, deadline, again=True)
+            tried = failure.tried
+        try:
+            return self._try(question, deadline, again=True)
+        except Unanswered as failure:
+            failure.tried |= tried
+            raise
+
+    def overdue(self) -> None:
+        """Counts a question that whoever asked it no longer waits for."""
+        self._failed("overdue", EdgeError("no answer in time"))
 
     def close(self) -> None:
         """Ends waits for second tries, and the connections."""
@@ -135,7 +145,10 @@ class BigClient:
         """One request, and one more for the description where that is not known."""
         url = self._connection.url
         offer, encode = self._offer(deadline)
-        body = encode(question)
+        try:
+            body = encode(question)
+        except EdgeError as error:
+            raise self._failed("nonsense", error) from None
         if len(body) > offer.max_bytes:
             message = f"{url}: takes {offer.max_bytes} bytes, not {len(body)}"
             raise Unanswered(Because.UNREACHABLE, message, tried=False)
@@ -162,15 +175,22 @@ class BigClient:
             with self._lock:
                 self.traffic.refused_by_budget += 1
             raise Unanswered(Because.BUDGET, "this hour's budget is used up", tried=False)
-        sent = True
+        size, settle = len(body), self._budget.settle
+        self._count(1, size, again)  # now, for the run can end while it is on its way
         try:
-            kind = content_type(self._payload)
-            return self._exchange("POST", self._route, deadline, body, kind)
+            return self._exchange("POST", self._route, deadline, body, content_type(self._payload))
         except _NotSent:
-            sent = False
+            settle = self._budget.release
+            self._count(-1, -size, -again)
             raise
         finally:
-            self._account(len(body), sent, again)
+            settle(size)
+
+    def _count(self, requests: int, size: int, retries: int) -> None:
+        with self._lock:
+            self.traffic.requests += requests
+            self.traffic.bytes += size
+            self.traffic.retries += retries
 
     def _exchange(
         self,
@@ -192,22 +212,11 @@ class BigClient:
         try:
             return self._connection.exchange(method, route, left, body, kind)
         except ExchangeError as error:
-            failed = self._failed(
-                "no answer" if error.sent else "no connection", error, error.again
-            )
+            what = "no answer" if error.sent else "no connection"
+            failed = self._failed(what, error, error.again)
             if not error.sent:
                 failed = _NotSent(failed.because, str(failed), failed.again)
             raise failed from None
-
-    def _account(self, size: int, sent: bool, again: bool) -> None:
-        if not sent:
-            self._budget.release(size)
-            return
-        self._budget.settle(size)
-        with self._lock:
-            self.traffic.requests += 1
-            self.traffic.bytes += size
-            self.traffic.retries += again
 
     def _refused(self, reply: Reply) -> Unanswered:
         """What an answer of another status than wanted means."""
@@ -217,7 +226,7 @@ class BigClient:
             patience = min(reply.retry_after, _LONGEST_PATIENCE_S)
             self._not_before = max(self._not_before, time.monotonic() + patience)
         if reply.status != 429:
-            return self._failed(name, EdgeError(f"{url}: {name}{_said(reply)}"), again)
+            return self._failed(name, EdgeError(f"{url}: {name}{said(reply.body)}"), again)
         # Who says so is alive: no matter for the breaker.
         self.breaker.success()
         with self._lock:
@@ -238,9 +247,9 @@ class BigClient:
 
     def _offer(self, deadline: float) -> tuple[Offer, Encoder]:
         """What the server says of itself, fetched when it is first needed."""
-        url = self._connection.url
         if not self._fetching.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise Unanswered(Because.UNREACHABLE, f"{url}: its description is slow in coming")
+            message = f"{self._connection.url}: its description is slow in coming"
+            raise Unanswered(Because.UNREACHABLE, message, tried=False)
         try:
             with self._lock:
                 known = self._known
@@ -261,17 +270,18 @@ class BigClient:
             offer = Offer.from_json(parse_json(reply.body, url), f"{url}{DESCRIPTION}")
         except (AnswerError, DescriptionError) as error:
             raise self._failed("nonsense", error) from None
-        self.breaker.success()
         with self._lock:
             self.traffic.descriptions += 1
-            first = self.traffic.descriptions == 1
         try:
             self._check(offer)
         except MisfitError as error:
-            if first:
-                raise
-            # The operator put another model there; the device goes on without it.
-            raise self._failed("misfit", error) from None
+            failed = self._failed("misfit", error)
+            if self._fitted:
+                # The operator put another model there; the device goes on without it.
+                raise failed from None
+            raise
+        self._fitted = True
+        self.breaker.success()
         return offer, Encoder(offer.description, self._payload)
 
     def _check(self, offer: Offer) -> None:
@@ -287,14 +297,3 @@ class BigClient:
                 f"{url}: takes no {self._payload}; choose --payload "
                 f"{' or '.join(offer.payloads)[:120]}"
             )
-
-
-def _said(reply: Reply) -> str:
-    """The server's own line about an error, where there is one."""
-    try:
-        values = parse_json(reply.body, "")
-    except AnswerError:
-        return ""
-    said = values.get("error") if isinstance(values, dict) else None
-    # Printable only: it goes to a terminal.
-    return f" ({said[:120]})" if isinstance(said, str) and said.isprintable() else ""

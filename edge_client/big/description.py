@@ -19,6 +19,9 @@ from edge_client.errors import EdgeError
 from edge_client.features.spec import AudioFeatures, SpecError, Standardisation
 
 _MAX_PAYLOADS = 100
+# Features are logarithms or what a DCT makes of them.  Within these, no float32 made of them
+# overflows.
+_LEAST_SCALE, _LARGEST = 1e-6, 1e6
 
 
 class DescriptionError(EdgeError):
@@ -92,6 +95,14 @@ class BigDescription:
                 given = fields.text("specification")
         except (FieldError, SpecError, OverflowError) as error:
             raise DescriptionError(f"{name}: {error}") from None
+        scale = description.standardisation
+        if (
+            min(*scale.std, description.step) < _LEAST_SCALE
+            or max(map(abs, (*scale.mean, *scale.std, description.step))) > _LARGEST
+        ):
+            raise DescriptionError(
+                f"{name}: standardisation and step of {_LEAST_SCALE:g} to {_LARGEST:g} are wanted"
+            )
         if given != description.specification:
             raise DescriptionError(
                 f"{name}: its specification is {given}, but its fields give "

@@ -54,8 +54,12 @@ class StubBig:
         self._thread.start()
         return self
 
-    def __exit__(self, *_):
+    def release(self):
+        """Ends what hangs."""
         self._release.set()
+
+    def __exit__(self, *_):
+        self.release()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -174,7 +178,8 @@ class StubBig:
         return Handler
 
 
-# Answers that do not end for five seconds, though something of them comes all the time: beginning and repeated part.
+# Answers that do not end for five seconds, though something comes all the time: how they begin,
+# and what is repeated.
 DRIPS = {
     "drip body": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" "),
     "drip headers": (b"HTTP/1.1 200 OK\r\n", b"X"),

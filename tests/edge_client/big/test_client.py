@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -60,7 +62,39 @@ def test_features_are_those_of_bigs_own_front_end(big, client_of, question):
     ready = replace(question, features=np.full_like(question.features, -1.0))
     big.description = description()
     client_of(big.url, "features-cbor").ask(ready)
-    assert len(set(big.contents()[-1].data)) <= big.description.features.shape[1]
+    wanted = quantise(big.description.standardisation(ready.features), 0.125)
+    assert big.contents()[-1].data == wanted.tobytes()
+
+
+def test_features_that_no_payload_can_carry(big, client_of, question):
+    client = client_of(big.url, "features-cbor")
+    endless = replace(question, features=np.full_like(question.features, np.inf))
+    assert "not finite" in refused(client, endless)
+    assert big.questions == []
+    assert client.traffic.failures == {"nonsense": 1}
+    assert client.ask(question).argmax() == 0
+
+
+def test_what_is_on_its_way_counts_already(big, client_of, question):
+    """A run that ends meanwhile reports it."""
+    big.always = "hang"
+    client = client_of(big.url, timeout=60.0)
+    asking = threading.Thread(target=refused, args=(client, question))
+    asking.start()
+    while not big.questions:
+        time.sleep(0.01)
+    traffic = replace(client.traffic)
+    big.release()
+    asking.join()
+    assert (traffic.requests, traffic.bytes) == (1, len(big.questions[0][2]))
+
+
+def test_what_is_overdue_counts_as_a_failure(big, client_of, question):
+    client = client_of(big.url, breaker=Breaker(failures=2))
+    client.overdue()
+    client.overdue()
+    assert client.traffic.failures == {"overdue": 2}
+    assert "left alone" in refused(client, question)
 
 
 def test_audio_of_another_rate_reaches_big_at_its_own(big, client_of, question):
@@ -174,8 +208,13 @@ def test_odd_retry_after(big, client_of, question, after):
 def test_second_tries_count_against_the_budget(big, client_of, question):
     client = client_of(big.url, budget=HourlyBudget(max_requests=1))
     big.always = "500"
-    refused(client, question, Because.BUDGET)
-    refused(client, question, Because.BUDGET)
+    tried = []
+    for _ in range(2):
+        with pytest.raises(Unanswered) as caught:
+            client.ask(question)
+        assert caught.value.because is Because.BUDGET
+        tried.append(caught.value.tried)
+    assert tried == [True, False]  # the first question's first try went through
     assert len(big.questions) == 1
     assert client.traffic.refused_by_budget == 2
 
@@ -221,6 +260,17 @@ def test_labels_that_change_meanwhile_do_not_end_the_run(big, client_of, questio
     big.description = description(labels=("high", "low", "cat"))
     big.script.append("409")
     assert "other labels" in refused(client, question)
+    for _ in range(10):
+        refused(client, question)
+    assert big.fetched == 1 + 5  # then the breaker opens
+    assert client.traffic.failures == {"status 409": 1, "misfit": 5}
+
+
+def test_a_description_that_another_thread_waits_for_too_long(big, client_of, question):
+    client = client_of(big.url, timeout=0.1)
+    with client._fetching, pytest.raises(Unanswered, match="slow in coming") as caught:
+        client.ask(question)
+    assert not caught.value.tried
 
 
 def test_a_payload_that_is_not_taken(big, client_of, question):

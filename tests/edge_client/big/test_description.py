@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge_client.big.answer import AnswerError, parse_answer
 from edge_client.big.description import BigDescription, DescriptionError, Offer
+from edge_client.features.spec import Standardisation
 from tests.edge_client.big.stub import description
 from tests.edge_client.test_bundle import json_values, put, remove
 
@@ -68,6 +69,21 @@ def test_a_description_that_is_not_understood_is_refused(change):
     change(values)
     with pytest.raises(DescriptionError, match=r"^there: "):
         BigDescription.from_json(values, "there")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"step": 1e-45},
+        {"step": 1e300},
+        {"standardisation": Standardisation((1e300,) * 16, (1.0,) * 16)},
+        {"standardisation": Standardisation((0.0,) * 16, (*(1.0,) * 15, 1e-45))},
+        {"standardisation": Standardisation((0.0,) * 16, (1e300,) * 16)},
+    ],
+)
+def test_scales_that_would_overflow_are_refused_though_their_hash_is_right(changes):
+    with pytest.raises(DescriptionError, match=r"^there: standardisation and step of 1e-06 to"):
+        BigDescription.from_json(description(**changes).to_json(), "there")
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
