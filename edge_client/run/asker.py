@@ -85,10 +85,11 @@ class Asker:
                 outcomes.append(self._done.get_nowait())
         except queue.Empty:
             pass
-        # What comes after it was given up on is nobody's.
+        # What comes after it was given up on is nobody's, but for a fault.
         known = [o for o in outcomes if o.error is not None or o.ticket in self._pending]
         for outcome in known:
-            self._forget(outcome.ticket)
+            with self._lock:
+                self._pending.pop(outcome.ticket, None)
         return known + self._overdue()
 
     def give_up(self) -> list[Outcome]:
@@ -114,20 +115,17 @@ class Asker:
             else:
                 overdue = now - since > self.patience
             if overdue:
-                self._client.breaker.failure()
+                self._client.overdue()
                 late.append(self._unanswered(ticket, now, "no answer in time"))
         return late
 
     def _unanswered(self, ticket: int, now: float, message: str) -> Outcome:
-        pending = self._forget(ticket)
+        with self._lock:
+            pending = self._pending.pop(ticket)
         taken = now if pending.taken is None else pending.taken
         queued, asking = 1e3 * (taken - pending.submitted), 1e3 * (now - taken)
         tried = pending.taken is not None
         return Outcome(ticket, None, Because.UNREACHABLE, message, tried, queued, asking)
-
-    def _forget(self, ticket: int) -> _Pending:
-        with self._lock:
-            return self._pending.pop(ticket)
 
     def _work(self) -> None:
         while True:
@@ -146,6 +144,6 @@ class Asker:
             except Unanswered as unanswered:
                 because, message, tried = unanswered.because, str(unanswered), unanswered.tried
             except Exception as fault:  # whatever it is, the thread that prints must learn of it
-                error = fault
+                because, error = Because.UNREACHABLE, fault
             queued, asking = 1e3 * (began - pending.submitted), 1e3 * (time.monotonic() - began)
             self._done.put(Outcome(ticket, scores, because, message, tried, queued, asking, error))

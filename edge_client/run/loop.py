@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -60,6 +60,7 @@ class Loop:
         self._setup, self._give, self._tell, self._stop = setup, give, tell, stop
         self._asked: dict[int, tuple[Clip, Scores]] = {}
         self._said: set[str] = set()
+        self._fault: Exception | None = None  # of a thread that asks
         self.failures = 0  # of inputs that could not be read
 
     def __call__(self, clips: Iterable[Clip | EdgeError | None]) -> None:
@@ -73,20 +74,28 @@ class Loop:
             EdgeError: the big model is another than this device can ask.
         """
         asker = self._setup.asker
-        for item in clips:
-            if isinstance(item, Clip):
-                self._hear(item)
-            elif item is not None:
-                self._tell(item)
-                self.failures += 1
-            self._collect()
-            if self._stop.is_set():
-                break
-        while asker is not None and asker.pending and not self._stop.is_set():
-            self._collect(_TICK_S)
-        if asker is not None:
-            for outcome in asker.give_up():
-                self._answered(outcome)
+        try:
+            for item in clips:
+                if isinstance(item, Clip):
+                    self._hear(item)
+                elif item is not None:
+                    self._tell(item)
+                    self.failures += 1
+                self._collect()
+                if self._over():
+                    break
+            while asker is not None and asker.pending and not self._over():
+                self._collect(_TICK_S)
+        finally:
+            # Whatever ends a run, what was heard is answered.
+            if asker is not None:
+                for outcome in asker.give_up():
+                    self._answered(outcome)
+        if self._fault is not None:
+            raise self._fault
+
+    def _over(self) -> bool:
+        return self._stop.is_set() or self._fault is not None
 
     def _hear(self, clip: Clip) -> None:
         setup = self._setup
@@ -95,11 +104,13 @@ class Loop:
         if not setup.decision.asks(heard.scores):
             self._stands(clip, heard, first, doubtful=False)
         elif setup.asker is not None:
-            ticket = self._submit(setup.asker, self._question(clip, heard))
+            question = self._question(clip, heard)
+            ticket = self._submit(setup.asker, question)
             if ticket is None:
                 self._stands(clip, heard, f"{first}_{Because.BUSY.value}")
             else:
-                self._asked[ticket] = (clip, heard)
+                # Only the clip itself: a recording may be as long as it likes.
+                self._asked[ticket] = (replace(clip, audio=question.audio), heard)
         elif setup.second is not None:
             again = setup.second(clip.audio, clip.rate)
             more = asdict(again.latency)
@@ -110,7 +121,7 @@ class Loop:
     def _submit(self, asker: Asker, question: Question) -> int | None:
         deadline = time.monotonic() + (2 * asker.patience if self._setup.patient else 0)
         while (ticket := asker.submit(question)) is None:
-            if time.monotonic() >= deadline or self._stop.is_set():
+            if time.monotonic() >= deadline or self._over():
                 return None
             self._collect(_TICK_S)
         return ticket
@@ -129,13 +140,14 @@ class Loop:
         )
 
     def _collect(self, seconds: float = 0.0) -> None:
-        if self._setup.asker is not None:
-            for outcome in self._setup.asker.collect(seconds):
+        if self._setup.asker is None:
+            return
+        for outcome in self._setup.asker.collect(seconds):
+            self._fault = self._fault or outcome.error
+            if outcome.ticket in self._asked:
                 self._answered(outcome)
 
     def _answered(self, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            raise outcome.error
         clip, heard = self._asked.pop(outcome.ticket)
         first, second = self._setup.names
         step = {"queued": outcome.queued_ms, second: outcome.asking_ms}
@@ -145,7 +157,8 @@ class Loop:
             self._decided(clip, heard, scores, latency, second)
             return
         assert outcome.because is not None
-        if outcome.message not in self._said and len(self._said) < _MOST_SAID:
+        told = self._fault is not None or outcome.message in self._said
+        if not told and len(self._said) < _MOST_SAID:
             self._said.add(outcome.message)
             self._tell(f"{outcome.message}; the answers of {first} stand")
         by = f"{first}_{outcome.because.value}"

@@ -6,7 +6,6 @@ import time
 import numpy as np
 import pytest
 
-from edge_client.big.breaker import Breaker
 from edge_client.big.client import Because, Unanswered
 from edge_client.run.asker import Asker
 
@@ -16,11 +15,15 @@ class Patient:
 
     def __init__(self):
         self.go = threading.Event()
-        self.breaker = Breaker(failures=1000)
-        self.asked = 0
+        self.counting = threading.Lock()
+        self.asked = self.late = 0
+
+    def overdue(self):
+        self.late += 1
 
     def ask(self, question):
-        self.asked += 1
+        with self.counting:
+            self.asked += 1
         assert self.go.wait(30)
         if isinstance(question, Exception):
             raise question
@@ -43,10 +46,11 @@ def settled(asker):
 
 def test_a_full_queue_takes_no_more_and_does_not_wait(client):
     asker = Asker(client, threads=2, timeout=20.0)
-    tickets = [asker.submit([0.5, 0.5])]
-    while (ticket := asker.submit([0.5, 0.5])) is not None or client.asked < 2:
-        if ticket is not None:
-            tickets.append(ticket)
+    tickets = [asker.submit([0.5, 0.5]) for _ in range(2)]
+    while client.asked < 2:
+        time.sleep(0.01)
+    while (ticket := asker.submit([0.5, 0.5])) is not None:
+        tickets.append(ticket)
     assert asker.pending == len(tickets) == 2 + 2 * 4
     assert asker.collect() == []
     client.go.set()
@@ -76,8 +80,20 @@ def test_what_hangs_longer_than_any_timeout_is_given_up_on(client):
     asker.submit([1.0, 0.0])  # waits behind it for ever
     outcomes = settled(asker)
     assert [outcome.because for outcome in outcomes] == [Because.UNREACHABLE] * 2
+    assert client.late == 2
     client.go.set()
     assert asker.collect(0.2) == []  # too late, and nobody's
+
+
+def test_a_fault_is_told_even_when_its_question_was_given_up_on(client):
+    asker = Asker(client, threads=1, timeout=20.0)
+    ticket = asker.submit(ZeroDivisionError("a fault of ours"))
+    while not client.asked:
+        time.sleep(0.01)
+    asker.give_up()
+    client.go.set()
+    (late,) = asker.collect(20.0)
+    assert (late.ticket, type(late.error)) == (ticket, ZeroDivisionError)
 
 
 def test_giving_up_leaves_nothing_pending(client):

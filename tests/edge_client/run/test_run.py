@@ -466,27 +466,30 @@ def test_a_sound_device_that_cannot_be_opened(keyword_bundle, player):
 
 def test_an_interrupt_ends_with_the_summary(big, words, keyword_bundle, tmp_path):
     big.always = "hang"
-    listed = tmp_path / "list.txt"
+    listed, report = tmp_path / "list.txt", tmp_path / "report.json"
     listed.write_text("low/ann_nohash_0.wav\n" * 200)
     command = [sys.executable, "-m", "edge_client", "run", keyword_bundle, "--summary"]
     running = subprocess.Popen(
         [
             *map(str, [*command, "--list", listed, "--root", words, "--big", big.url]),
-            *("--policy", "always", "--timeout", "30"),
+            *("--policy", "always", "--timeout", "30", "--report", str(report)),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not big.questions and time.monotonic() < deadline:
+    while len(big.questions) < 4 and time.monotonic() < deadline:  # one for each thread
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert running.returncode == 130
     answers = [json.loads(line) for line in out.splitlines()]
-    assert answers
-    assert {answer["decided_by"] for answer in answers} <= {"little_unreachable", "little_busy"}
+    assert set(by(answers)) <= {"little_unreachable", "little_busy"}
+    assert by(answers).count("little_unreachable") >= len(big.questions) == 4
+    values = json.loads(report.read_text())
+    assert (values["requests"], values["asked"]) == (4, 4)
+    assert values["bytes"] == sum(len(body) for _, _, body in big.questions)
     assert f"{len(answers)}, doubtful {len(answers)}" in err
     assert "Traceback" not in err
 
