@@ -18,6 +18,7 @@ DEFAULT_GATE = 0.01  # RMS of full scale; quiet rooms stay below
 _PRE_ROLL = 4  # blocks before the loud one: words begin softly
 _BUFFERED_S = 10  # of sound that may wait to be heard; what comes then is lost, and counted
 _TICK_S = 0.05
+_PATIENCE_S = 5.0  # for a stream that gives nothing: a microphone that was pulled out says no more
 
 
 class MicrophoneError(EdgeError):
@@ -33,24 +34,22 @@ def clips(blocks: Iterable[Int16 | None], samples: int, gate: float) -> Iterator
         gate: RMS of a block, as a share of full scale, from which on it is no silence.
 
     Yields:
-        ``[samples]`` int16, none overlapping; None for every None.
+        For every block the ``[samples]`` int16 of a clip that it completes, none overlapping;
+        None where it completes none.
     """
     before: deque[Int16] = deque(maxlen=_PRE_ROLL)
     clip: list[Int16] = []
     for block in blocks:
-        if block is None:
-            yield None
-            continue
-        if not clip and rms(block) < gate:
-            before.append(block)
-            continue
-        if not clip:
-            clip.extend(before)
+        whole = None
+        if block is not None and (clip or rms(block) >= gate):
+            clip += [*before, block]
             before.clear()
-        clip.append(block)
-        if sum(map(len, clip)) >= samples:
-            yield np.concatenate(clip)[:samples]
-            clip = []
+            if sum(map(len, clip)) >= samples:
+                whole = np.concatenate(clip)[:samples]
+                clip = []
+        elif block is not None:
+            before.append(block)
+        yield whole
 
 
 def rms(block: Int16) -> float:
@@ -103,15 +102,29 @@ class Microphone:
         self._stream.close()
 
     def blocks(self) -> Iterator[Int16 | None]:
-        """Sound without end; None whenever nothing came for a twentieth of a second."""
-        while True:
+        """Sound without end; None whenever nothing came for a twentieth of a second.
+
+        Raises:
+            MicrophoneError: nothing came for some seconds.
+        """
+        ticks = 0
+        while ticks * _TICK_S < _PATIENCE_S:
             try:
-                yield np.frombuffer(self._blocks.get(timeout=_TICK_S), np.int16)
+                block = self._blocks.get(timeout=_TICK_S)
             except queue.Empty:
+                ticks += 1
                 yield None
+            else:
+                ticks = 0
+                yield np.frombuffer(block, np.int16)
+        raise MicrophoneError(
+            f"microphone: no sound for {_PATIENCE_S:g} seconds; see that it is still plugged in"
+        )
 
     def _heard(self, sound: Any, frames: int, time: Any, status: Any) -> None:
         """Called by PortAudio in a thread of its own, which must not wait."""
+        # PortAudio's own buffer ran over.
+        self.lost += bool(status.input_overflow)
         try:
             self._blocks.put_nowait(bytes(sound))
         except queue.Full:

@@ -396,9 +396,10 @@ def test_a_microphone_that_is_not_there(run, keyword_bundle, monkeypatch):
 
 # Plays a tone for a second and silence for the next, again and again, as fast as it is heard.
 PLAYER = """
-import threading, time
+import sys, threading, time
 import numpy as np
 class PortAudioError(Exception): pass
+class FINE: input_overflow = False
 class RawInputStream:
     def __init__(self, samplerate, blocksize, device, channels, dtype, callback):
         if device == 7:
@@ -406,6 +407,7 @@ class RawInputStream:
         assert (channels, dtype) == (1, "int16")
         self.tell, self.size, self.rate, self.open = callback, blocksize, samplerate, True
     def start(self):
+        print("listening", file=sys.stderr, flush=True)
         threading.Thread(target=self.play, daemon=True).start()
     def play(self):
         at = 0
@@ -413,7 +415,7 @@ class RawInputStream:
             moment = (np.arange(self.size) + at) / self.rate
             loud = moment % 2 < 1
             sound = (loud * 16000 * np.sin(2 * np.pi * 3000 * moment)).astype(np.int16)
-            self.tell(sound.tobytes(), self.size, None, None)
+            self.tell(sound.tobytes(), self.size, None, FINE)
             at += self.size
             time.sleep(0.002)
     def close(self):
@@ -447,6 +449,26 @@ def test_listening_until_interrupted(big, keyword_bundle, player):
     assert {answer["label"] for answer in answers} == {"high"}
     assert all(answer["path"].startswith("microphone/20") for answer in answers)
     assert "accuracy            unknown" in err
+
+
+def test_an_interrupt_in_a_silent_room(keyword_bundle, player):
+    running = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "edge_client", "run", str(keyword_bundle), "--microphone"),
+            *("--gate", "1", "--policy", "never"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=player,
+    )
+    assert running.stderr.readline() == "listening\n"
+    running.send_signal(signal.SIGINT)
+    try:
+        out, err = running.communicate(timeout=20)
+    finally:
+        running.kill()
+    assert (running.returncode, out, err) == (0, "", "")
 
 
 def test_a_sound_device_that_cannot_be_opened(keyword_bundle, player):
