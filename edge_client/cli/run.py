@@ -197,8 +197,10 @@ def _number(lowest: float, highest: float) -> Callable[[str], float]:
             number = float(text)
         except ValueError:
             number = math.nan
-        if not lowest <= number <= highest:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number {_range(lowest, highest)}")
+        if not (math.isfinite(number) and lowest <= number <= highest):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no finite number{_range(lowest, highest)}"
+            )
         return number
 
     return read
@@ -210,7 +212,7 @@ def _whole(lowest: int, highest: float = math.inf) -> Callable[[str], int]:
             lowest <= int(text) <= highest
         ):
             raise argparse.ArgumentTypeError(
-                f"{text!r} is no whole number {_range(lowest, highest)}"
+                f"{text!r} is no whole number{_range(lowest, highest)}"
             )
         return int(text)
 
@@ -219,5 +221,5 @@ def _whole(lowest: int, highest: float = math.inf) -> Callable[[str], int]:
 
 def _range(lowest: float, highest: float) -> str:
     if highest == math.inf:
-        return "" if lowest == -math.inf else f"from {lowest:g} on"
-    return f"from {lowest:g} to {highest:g}"
+        return "" if lowest == -math.inf else f" from {lowest:g} on"
+    return f" from {lowest:g} to {highest:g}"

@@ -16,12 +16,14 @@ class Decision:
     """A policy and its threshold."""
 
     policy: str
-    threshold: float
+    threshold: float  # of the doubt, ...
     deferral: Deferral | None
+    of_margin: bool = False  # ... or of the margin itself, below which it asks
 
     def asks(self, scores: Scores) -> bool:
         """Whether ``[labels]`` scores are too doubtful to stand."""
-        return bool(doubts(self.policy, scores, self.deferral) > self.threshold)
+        limit = 1 - self.threshold if self.of_margin else self.threshold
+        return bool(doubts(self.policy, scores, self.deferral) > limit)
 
 
 def big_decision(
@@ -64,4 +66,4 @@ def big_decision(
 def fast_decision(fast: FastMode, threshold: float | None) -> Decision:
     """That of fast/slow mode, whose threshold is of the margin itself: below it, again."""
     margin = fast.threshold if threshold is None else threshold
-    return Decision("margin", 1 - margin, None)
+    return Decision("margin", margin, None, of_margin=True)
