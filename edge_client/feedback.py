@@ -5,13 +5,15 @@ Only where its owner asked for it, readable for nobody else, and never more than
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
 import re
 import socket
 import wave
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge_client.audio import Int16
@@ -50,12 +52,10 @@ class Feedback:
         try:
             folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
             folder.chmod(_PRIVATE_FOLDER)
-            there = [p for p in folder.glob("*/*.wav") if _OURS.fullmatch(p.name)]
-            self._bytes, self._clips = sum(p.stat().st_size for p in there), len(there)
+            with self._alone():
+                self._there()
         except OSError as error:
             raise EdgeError(f"{folder}: clips cannot be kept here: {error.strerror}") from None
-        numbers = (_OURS.fullmatch(p.name) for p in there)
-        self._next = max((int(n.group(1)) for n in numbers if n is not None), default=-1) + 1
 
     def keep(self, audio: Int16, rate: int, label: str, speaker: str | None) -> Path | None:
         """Keeps a clip.
@@ -71,45 +71,55 @@ class Feedback:
             to stop answering.
         """
         data = _wav(audio, rate)
-        if self._bytes + len(data) > self._max_bytes or self._clips >= MAX_CLIPS:
-            self.refused += 1
-            return None
         if speaker is None or not _SPEAKER.fullmatch(speaker):
             speaker = host_name()
-        parent = self._folder / label
+        path = None
         try:
-            parent.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
-            while (path := self._write(parent, speaker, data)) is None:
-                self._next += 1  # another process keeps clips here, too
+            with self._alone():
+                clips, size, number = self._there()
+                if size + len(data) <= self._max_bytes and clips < MAX_CLIPS:
+                    path = self._folder / label / f"{speaker}_overruled_{number}.wav"
+                    _write(path, data)
         except OSError:
-            self.refused += 1
-            return None
-        self._next += 1
-        self._bytes += len(data)
-        self._clips += 1
-        self.kept += 1
+            path = None
+        self.kept += path is not None
+        self.refused += path is None
         return path
 
-    def _write(self, parent: Path, speaker: str, data: bytes) -> Path | None:
-        """Writes aside and renames; None where the name is taken."""
-        path = parent / f"{speaker}_overruled_{self._next}.wav"
-        aside = parent / f".{path.name}.part"
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Other processes may keep clips here as well, but one at a time."""
+        handle = os.open(self._folder, os.O_RDONLY)
         try:
-            # Exclusive, so that of two processes only one goes on to look and to rename.
-            handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
-        except FileExistsError:
-            return None
-        try:
-            with os.fdopen(handle, "wb") as file:
-                if path.exists():
-                    return None
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
         finally:
-            aside.unlink(missing_ok=True)
-        return path
+            os.close(handle)  # which unlocks it
+
+    def _there(self) -> tuple[int, int, int]:
+        """Clips, their bytes, and the next number: counted anew, for others may have been here."""
+        clips = size = number = 0
+        for path in self._folder.glob("*/*.wav"):
+            if ours := _OURS.fullmatch(path.name):
+                clips += 1
+                size += path.stat().st_size
+                number = max(number, int(ours.group(1)) + 1)
+        return clips, size, number
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Writes aside and renames, readable for nobody else."""
+    path.parent.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+    aside = path.with_name(".part")  # always the same: after a power cut it is written over
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    try:
+        with os.fdopen(os.open(aside, flags, _PRIVATE_FILE), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def host_name() -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -56,10 +58,55 @@ def test_bytes_are_bounded_and_nothing_old_disappears(tmp_path):
     assert Feedback(tmp_path / "none", LABELS, max_bytes=0).keep(CLIP, 16000, "low", "a") is None
 
 
+def test_clips_are_bounded_however_short(tmp_path, monkeypatch):
+    monkeypatch.setattr("edge_client.feedback.MAX_CLIPS", 2)
+    feedback = Feedback(tmp_path, LABELS)
+    kept = [feedback.keep(CLIP[:10], 16000, "low", "a") for _ in range(3)]
+    assert [path is None for path in kept] == [False, False, True]
+    assert feedback.refused == 1
+
+
 def test_two_processes_do_not_overwrite_one_another(tmp_path):
     one, other = Feedback(tmp_path, LABELS), Feedback(tmp_path, LABELS)
     paths = [each.keep(CLIP, 16000, "low", "a") for each in (one, other, one, other)]
     assert len(set(paths)) == 4
+
+
+KEEP = """
+import sys
+from pathlib import Path
+import numpy as np
+from edge_client.feedback import Feedback
+feedback = Feedback(Path(sys.argv[1]), ["low"], int(sys.argv[2]))
+print(flush=True)
+input()
+for _ in range(20):
+    feedback.keep(np.zeros(16000, np.int16), 16000, "low", "a")
+print(feedback.kept, feedback.refused)
+"""
+
+
+def test_the_bound_is_of_all_processes_together(tmp_path):
+    command = [sys.executable, "-c", KEEP, str(tmp_path), str(15 * SIZE)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen(command, **pipes) for _ in range(3)]
+    for each in running:
+        each.stdout.readline()
+    for each in running:  # all are ready
+        each.stdin.write("\n")
+        each.stdin.flush()
+    counts = [tuple(map(int, each.communicate(timeout=60)[0].split())) for each in running]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.stat().st_size for path in files] == [SIZE] * 15
+    assert [sum(column) for column in zip(*counts, strict=True)] == [15, 45]
+
+
+def test_what_a_power_cut_left_is_written_over(tmp_path):
+    (tmp_path / "low").mkdir()
+    (tmp_path / "low" / ".part").write_bytes(b"x" * 3 * SIZE)
+    path = Feedback(tmp_path, LABELS).keep(CLIP, 16000, "low", "a")
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
+    assert path.stat().st_size == SIZE
 
 
 @pytest.mark.parametrize("speaker", ["", "../x", "a/b", "a b", "x" * 100, "ü"])
