@@ -8,16 +8,13 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import uvicorn
-
 from serving.embedded.app import make_app
 from serving.embedded.metrics import ServerMetrics
 from serving.embedded.model_config import ModelConfig
 from serving.embedded.versions import VersionManager
+from serving.http_server import http_server
 from serving.options import UsageError
 
-GRACE_S = 10
-KEEP_ALIVE_S = 75
 BACKLOG = 512
 MAX_CONNECTIONS = 1024
 
@@ -42,22 +39,7 @@ def serve(
         manager.start()
         if not manager.any_available():
             raise UsageError(_why_nothing(configs, manager))
-        server = uvicorn.Server(
-            uvicorn.Config(
-                make_app(manager, metrics),
-                http="httptools",
-                ws="none",
-                loop="uvloop",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                backlog=BACKLOG,
-                limit_concurrency=MAX_CONNECTIONS,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=GRACE_S,
-            )
-        )
+        server = http_server(make_app(manager, metrics), BACKLOG, MAX_CONNECTIONS)
 
         def stop(*_: object) -> None:
             server.should_exit = True

@@ -20,10 +20,9 @@ from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.options import GatewayOptions
 from serving.gateway.slow import SlowModel
 from serving.gateway.tensorflow_serving import TensorFlowServing
+from serving.http_server import http_server
 from serving.options import UsageError
 
-GRACE_S = 10
-KEEP_ALIVE_S = 75
 BACKLOG = 1024
 # Far more than wait in the queue: whoever has none of its places is to be told so, with 429.
 MAX_CONNECTIONS = 4096
@@ -73,21 +72,7 @@ async def _serve(
         watching = asyncio.get_running_loop().create_task(big.watch())
         bodies = BodyReader(options.max_bytes)
         app = GatewayApp(big, batcher, slow, bodies, options.max_bytes, token, metrics)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                backlog=BACKLOG,
-                limit_concurrency=MAX_CONNECTIONS,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=GRACE_S,
-            )
-        )
+        server = http_server(app, BACKLOG, MAX_CONNECTIONS)
         try:
             bound.listen(BACKLOG)
             when_ready()
