@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import log_softmax
+from scipy.stats import binomtest
 
 from components.constraint_evaluator.report import Figure
 from edge_client.cooperation.combine import RULES, combine
@@ -21,7 +21,8 @@ Float32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 _MOST_WEIGHT = 100.0
-_CONFIDENT = 1.645  # standard errors, of 95 % on one side
+_CHANCE = 0.05  # that a rule is taken for better which is not
+_FOLDS = 10
 
 
 @dataclass(frozen=True)
@@ -93,27 +94,55 @@ def rule_reports(
 
 
 def best_rule(outputs: Float32, truth: Ints, weights: Sequence[float]) -> str:
-    """The plain sum, unless another combination is better by more than chance.
+    """The plain sum, unless another combination surely is better and bears a silent member as well.
 
-    A handful of clips decides between combinations, and the weights were fitted to these very
-    clips: another one must win against the sum with 95 % confidence, by the standard error of
-    their paired difference.
+    Validation decides between them by a handful of clips. So another one must win against the sum
+    by the exact test of the clips on which they differ (Q. McNemar, Note on the sampling error of
+    the difference between correlated proportions, 1947), at 5 % for all of them together, the
+    weighted sum with weights fitted to other clips; and with any one member silent it must not do
+    worse than the sum at its worst.
 
     Args:
         outputs: ``[n, members, labels]`` probabilities.
         truth: ``[n]`` indices of the right labels.
         weights: of the members, for the weighted sum.
     """
-    everybody = list(range(outputs.shape[1]))
     plain, *others = RULES
-    right = {rule: _right(rule, outputs, truth, weights, everybody) for rule in RULES}
+    everybody = list(range(outputs.shape[1]))
+    ours = _right(plain, outputs, truth, weights, everybody)
+    floor = _at_worst(plain, outputs, truth, weights)
+    chances = {}
+    for rule in others:
+        if rule == "weighted":
+            theirs = _held_out(outputs, truth)
+        else:
+            theirs = _right(rule, outputs, truth, weights, everybody)
+        wins, losses = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
+        if wins > losses and _at_worst(rule, outputs, truth, weights) >= floor:
+            chances[rule] = binomtest(wins, wins + losses, alternative="greater").pvalue
+    best = min(chances, key=lambda rule: chances[rule], default=plain)
+    return best if best != plain and chances[best] < _CHANCE / len(others) else plain
 
-    def gain(rule: str) -> float:
-        difference = np.subtract(right[rule], right[plain], dtype=np.float64)
-        return float(difference.mean() - _CONFIDENT * difference.std() / math.sqrt(len(truth)))
 
-    best = max(others, key=gain)
-    return best if gain(best) > 0 else plain
+def _at_worst(rule: str, outputs: Float32, truth: Ints, weights: Sequence[float]) -> float:
+    """Accuracy with the member silent that is missed most."""
+    everybody = range(outputs.shape[1])
+    return min(
+        float(_right(rule, outputs, truth, weights, [m for m in everybody if m != silent]).mean())
+        for silent in everybody
+    )
+
+
+def _held_out(outputs: Float32, truth: Ints) -> npt.NDArray[np.bool_]:
+    """What the weighted sum gets right with weights fitted to the other clips."""
+    fold = np.arange(len(truth)) % _FOLDS
+    everybody = list(range(outputs.shape[1]))
+    right = np.zeros(len(truth), bool)
+    for number in range(_FOLDS):
+        held, kept = fold == number, fold != number
+        weights = fit_weights(outputs[kept], truth[kept])
+        right[held] = _right("weighted", outputs[held], truth[held], weights, everybody)
+    return right
 
 
 def _right(

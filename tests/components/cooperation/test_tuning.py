@@ -1,4 +1,4 @@
-"""Weights go to whoever knows, and the combination is the one that was best."""
+"""Weights go to whoever knows, and the sum stays plain unless another rule surely is better."""
 
 from __future__ import annotations
 
@@ -53,3 +53,30 @@ def test_without_a_clear_winner_it_is_the_plain_sum() -> None:
     # Its weights were fitted to these clips, on which it is one ahead.
     assert reports["weighted"].accuracy.value > reports["sum"].accuracy.value
     assert best_rule(outputs, truth, weights) == "sum"
+
+
+def test_a_member_that_guesses_loudly_is_outweighed() -> None:
+    outputs, truth = heard(4.0)
+    outputs = np.concatenate([outputs, loud_noise(outputs)], axis=1)
+    weights = fit_weights(outputs, truth)
+    assert weights[1] < 0.05 * weights[0]
+    assert best_rule(outputs, truth, weights) == "weighted"
+
+
+def test_weights_under_which_a_silent_member_costs_more_are_not_taken() -> None:
+    outputs, truth = heard(4.0, 0.5)
+    knows = np.log(outputs[:, :1])
+    # A copy with noise of its own tells nothing new beside the one who knows, but without him.
+    copy = softmax(2 * knows + 3 * np.log(loud_noise(outputs)) / 8, axis=-1)
+    outputs = np.concatenate([outputs, copy.astype(np.float32)], axis=1)
+    weights = fit_weights(outputs, truth)
+    reports = rule_reports(["knows", "little", "copies"], outputs, truth, weights)
+    assert reports["weighted"].accuracy.value > reports["sum"].accuracy.value + 1
+    assert reports["weighted"].without["knows"] < reports["sum"].without["knows"] - 1
+    assert best_rule(outputs, truth, weights) != "weighted"
+
+
+def loud_noise(like: np.ndarray) -> np.ndarray:
+    """One member more, as sure of itself as it knows nothing."""
+    logits = np.random.default_rng(3).normal(0, 8, like[:, :1].shape)
+    return softmax(logits, axis=-1).clip(1e-7).astype(np.float32)
