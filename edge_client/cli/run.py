@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING
 
 from edge_client.cli.messages import say
 from edge_client.errors import EdgeError
+from edge_client.run.modes import BIG_LITTLE, FAST_SLOW
 
 if TYPE_CHECKING:
     from edge_client.run.clip import Answer
 
 HELP = "classify clips, asking a big model where that pays"
-BIG_LITTLE, FAST_SLOW = "big-little", "fast-slow"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,6 @@ from edge_client.budget import HourlyBudget
 from edge_client.bundle.file import Bundle, read_bundle
 from edge_client.cli.messages import native_silence, say
 from edge_client.cli.recordings import find, known_word
-from edge_client.cli.run import BIG_LITTLE, FAST_SLOW
 from edge_client.errors import EdgeError
 from edge_client.feedback import Feedback
 from edge_client.payload import PAYLOADS, Recording, encode_recording
@@ -28,6 +27,7 @@ from edge_client.run.asker import Asker
 from edge_client.run.clip import Clip
 from edge_client.run.decision import Decision, big_decision, fast_decision
 from edge_client.run.loop import Setup
+from edge_client.run.modes import BIG_LITTLE, FAST_SLOW
 from edge_client.run.report import Circumstances
 
 
