@@ -52,7 +52,8 @@ def tune_fast(answers: FastAnswers, features: AudioFeatures, accuracy: float) ->
         InputError: not even doing everything again keeps it.
     """
     full, fast = (a.argmax(-1) == answers.truth for a in (answers.full, answers.fast))
-    points = OperatingPoints.of(-answers.margins(), fast, full)
+    nothing = np.zeros(len(full), np.int64)  # is sent
+    points = OperatingPoints.of(-answers.margins(), fast, full, nothing)
     reached = np.flatnonzero(100 * points.right > accuracy * len(full))
     if not len(reached):
         best = 100 * points.right.max() / len(full)

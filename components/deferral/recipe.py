@@ -43,15 +43,17 @@ class Target:
             if value is not None and not 0 < value <= most:
                 raise ValueError(f"{name} is {value:g}; it must be above 0 and at most {most:g}")
 
-    def largest_share(self, bytes_each: float) -> float | None:
-        """The share of clips that must not be reached; None where an accuracy is the target.
+    def allows(self, share: float, bytes_each: float) -> bool:
+        """Whether asking for a share of the clips keeps the target; not for an accuracy.
 
         Args:
-            bytes_each: mean size of a request's body.
+            share: 0 to 1.
+            bytes_each: mean size of the bodies of those requests.
         """
-        if self.bytes_per_hour is None or self.clips_per_hour is None:
-            return self.share
-        return min(1.0, self.bytes_per_hour / (self.clips_per_hour * bytes_each))
+        if self.share is not None:
+            return share < self.share
+        assert self.bytes_per_hour is not None and self.clips_per_hour is not None
+        return share * bytes_each * self.clips_per_hour < self.bytes_per_hour
 
     def __str__(self) -> str:
         if self.share is not None:

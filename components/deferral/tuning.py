@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from edge_client.deferral.policies import doubts, log_scores, phi
 from edge_client.wilson import wilson
 
 Float64 = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 _TUNED = ("margin", "entropy", "temperature", "learned")
 _LOG_TEMPERATURES = (-3.0, 3.0)
@@ -35,15 +37,26 @@ class OperatingPoints:
         thresholds: a clip is asked for when its doubt is above.
         asked: clips asked for at each.
         right: clips right at each.
+        sent: bytes of the requests at each.
     """
 
     thresholds: Float64
-    asked: npt.NDArray[np.int64]
-    right: npt.NDArray[np.int64]
+    asked: Ints
+    right: Ints
+    sent: Ints
 
     @classmethod
-    def of(cls, doubt: Float64, kept_right: Bools, asked_right: Bools) -> OperatingPoints:
-        """From ``[n]`` doubts and which clips are right when kept and when asked for."""
+    def of(
+        cls, doubt: Float64, kept_right: Bools, asked_right: Bools, request_bytes: Ints
+    ) -> OperatingPoints:
+        """All thresholds of one policy.
+
+        Args:
+            doubt: ``[n]``.
+            kept_right: ``[n]``, which clips are right when nobody is asked.
+            asked_right: ``[n]``, which are right when asked for.
+            request_bytes: ``[n]``, what asking for each sends.
+        """
         values, places = np.unique(-doubt, return_inverse=True)
         levels = -values  # from the largest doubt to the smallest
         between = (levels[:-1] + levels[1:]) / 2
@@ -52,39 +65,34 @@ class OperatingPoints:
         between = np.where(between < levels[:-1], between, levels[1:])
         thresholds = np.concatenate([levels[:1], between, np.nextafter(levels[-1:], -np.inf)])
         gain = asked_right.astype(np.int64) - kept_right
-        asked = np.bincount(places, minlength=len(levels))
-        won = np.bincount(places, gain, len(levels)).round().astype(np.int64)
-        none = np.zeros(1, np.int64)
-        return cls(
-            thresholds,
-            np.concatenate([none, np.cumsum(asked)]),
-            kept_right.sum() + np.concatenate([none, np.cumsum(won)]),
+        asked, won, sent = (
+            np.concatenate([[0], np.cumsum(np.bincount(places, values).round().astype(np.int64))])
+            for values in (np.ones(len(doubt)), gain, request_bytes)
         )
+        return cls(thresholds, asked, kept_right.sum() + won, sent)
 
-    def choose(self, target: Target, bytes_each: float) -> int:
-        """The place of the threshold that keeps the target.
+    def choose(self, target: Target) -> int | None:
+        """The place of the threshold that keeps the target; None where none does.
 
         A share must be kept on clips not yet heard, so it is the upper end of its 95 % interval
-        that stays below the target, and as many clips are asked for as that allows.  For an
-        accuracy it is as few clips as reach it.
-
-        Raises:
-            InputError: the accuracy is not reached by any threshold.
+        that stays below the target, and as many clips are asked for as that allows; likewise for
+        bytes, at the mean size of the requests that are sent.  For an accuracy it is as few clips
+        as reach it on these very clips, a point estimate: a bound with confidence would put every
+        target near the small model's accuracy out of reach.
         """
         clips = int(self.asked[-1])
-        largest = target.largest_share(bytes_each)
-        if largest is not None:
-            kept = [i for i, n in enumerate(self.asked) if wilson(int(n), clips)[1] < largest]
-            return kept[-1] if kept else 0
-        assert target.accuracy is not None
-        reached = np.flatnonzero(100 * self.right > target.accuracy * clips)
-        if not len(reached):
-            best = 100 * self.right.max() / clips
-            raise InputError(
-                f"target {target}: at best {best:.2f} % on validation; lower it or train better "
-                "models"
-            )
-        return int(reached[0])
+        if target.accuracy is not None:
+            reached = np.flatnonzero(100 * self.right > target.accuracy * clips)
+            return int(reached[0]) if len(reached) else None
+        # Where nobody is asked, the next in line tell how large a request would be.
+        first = np.maximum(np.arange(len(self.asked)), 1)
+        each = self.sent[first] / self.asked[first]
+        kept = [
+            place
+            for place, asked in enumerate(self.asked)
+            if target.allows(wilson(int(asked), clips)[1], each[place])
+        ]
+        return kept[-1] if kept else None
 
 
 @dataclass(frozen=True)
@@ -100,8 +108,9 @@ def tune(pair: Pair, target: Target) -> Tuned:
 
     Temperature and fusion weight are fitted by maximum likelihood, the learned policy by logistic
     regression; its threshold is chosen on cross-validated predictions, since on clips it was
-    fitted on it is surer of itself than on others.  The policy of the deferral is the one that
-    serves the target best; on a tie, the one that gains more over the whole curve.
+    fitted on it is surer of itself than on others.  Policies that miss the target get no threshold.
+    The policy of the deferral is the one that serves the target best; on a tie, the one that gains
+    more over the whole curve.
 
     Args:
         pair: the answers on validation.
@@ -129,17 +138,22 @@ def tune(pair: Pair, target: Target) -> Tuned:
         strength, known["learned"] = cross_validated(seen, worth)
         weights, bias = fit_logistic(seen, worth, strength)
         draft = replace(draft, learned=Learned(tuple(map(float, weights)), bias))
-    bytes_each = float(pair.request_bytes.mean())
+    points = {
+        policy: OperatingPoints.of(doubt, kept, asked, pair.request_bytes)
+        for policy, doubt in known.items()
+    }
     choices = {}
-    for policy, doubt in known.items():
-        points = OperatingPoints.of(doubt, kept, asked)
-        place = points.choose(target, bytes_each)
-        choices[policy] = _Choice(
-            threshold=float(points.thresholds[place]),
-            right=int(points.right[place]),
-            asked=int(points.asked[place]),
-            area=area_gained(curve(doubt, pair, fusion), pair, fusion) or 0.0,
-        )
+    for policy, able in points.items():
+        place = able.choose(target)
+        if place is not None:  # a policy that misses the target is none a device may choose
+            choices[policy] = _Choice(
+                threshold=float(able.thresholds[place]),
+                right=int(able.right[place]),
+                asked=int(able.asked[place]),
+                area=area_gained(curve(known[policy], pair, fusion), pair, fusion) or 0.0,
+            )
+    if not choices:
+        raise InputError(f"target {target}: {_why_missed(points.values(), target)}")
     best = max(choices, key=lambda policy: choices[policy].merit(target))
     deferral = replace(
         draft,
@@ -163,6 +177,14 @@ class _Choice:
     def merit(self, target: Target) -> tuple[float, float]:
         """Higher serves the target better."""
         return (self.right if target.accuracy is None else -self.asked), self.area
+
+
+def _why_missed(policies: Collection[OperatingPoints], target: Target) -> str:
+    clips = max(int(points.asked[-1]) for points in policies)
+    if target.accuracy is None:
+        return f"{clips} validation clips are too few to promise that; raise it or take more clips"
+    best = 100 * max(points.right.max() for points in policies) / clips
+    return f"at best {best:.2f} % on validation; lower it or train better models"
 
 
 def fit_temperature(scores: Float32, truth: npt.NDArray[np.int64]) -> float:

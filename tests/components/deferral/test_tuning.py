@@ -18,6 +18,7 @@ from components.deferral.tuning import OperatingPoints, fit_fusion, fit_temperat
 from components.errors import InputError
 from edge_client.deferral.policies import doubts
 from edge_client.wilson import wilson
+from tests.components.deferral.conftest import pair
 
 
 def test_a_share_is_kept_with_confidence_and_used_up(validation: Pair) -> None:
@@ -57,12 +58,50 @@ def test_an_accuracy_out_of_reach_is_said(validation: Pair) -> None:
         tune(validation, Target(accuracy=99.9))
 
 
-def test_bytes_an_hour_are_a_share(validation: Pair) -> None:
-    mean = float(validation.request_bytes.mean())
-    hour = Target(bytes_per_hour=100 * mean, clips_per_hour=500)
-    assert hour.largest_share(mean) == pytest.approx(0.2)
-    by_bytes = tune(validation, hour).deferral
-    assert by_bytes.thresholds == tune(validation, Target(share=0.2)).deferral.thresholds
+def test_a_policy_that_misses_the_accuracy_is_left_out() -> None:
+    close = pair(200, seed=8, wrong=0.1, big_wrong=0.08)
+    noise = np.random.default_rng(8).normal(0, 1, close.little.shape)
+    noisy = softmax(np.log(close.little) + noise, axis=-1).astype(np.float32)
+    close = replace(close, little=noisy)  # so that policies put the clips in different orders
+    tuned = tune(close, Target(share=0.5))
+    kept, asked = close.little_right(), close.fused_right(tuned.deferral.fusion)
+    best = {
+        policy: 100 * OperatingPoints.of(doubt, kept, asked, close.request_bytes).right.max() / 200
+        for policy, doubt in tuned.doubts.items()
+    }
+    low, high = min(best.values()), max(best.values())
+    assert low < high
+    deferral = tune(close, Target(accuracy=low)).deferral
+    assert set(deferral.thresholds) == {policy for policy in best if best[policy] > low}
+    assert deferral.policy in deferral.thresholds
+    with pytest.raises(InputError, match=f"at best {high:.2f} % on validation"):
+        tune(close, Target(accuracy=high))
+
+
+@pytest.mark.parametrize(
+    "target", [Target(share=0.004), Target(bytes_per_hour=5, clips_per_hour=1)]
+)
+def test_what_so_few_clips_cannot_promise_is_said(validation: Pair, target: Target) -> None:
+    with pytest.raises(InputError, match=f"target {target}: 600 validation clips are too few"):
+        tune(validation, target)
+
+
+def test_bytes_of_one_size_are_a_share(validation: Pair) -> None:
+    even = replace(validation, request_bytes=np.full(600, 2400))
+    by_bytes = tune(even, Target(bytes_per_hour=240_000, clips_per_hour=500)).deferral
+    assert by_bytes.thresholds == tune(even, Target(share=0.2)).deferral.thresholds
+
+
+def test_bytes_an_hour_are_kept_where_doubtful_clips_are_the_largest(validation: Pair) -> None:
+    doubt = doubts("margin", validation.little, tune(validation, Target(share=0.2)).deferral)
+    sizes = np.rint(1000 + 4000 * (doubt - doubt.min()) / np.ptp(doubt)).astype(np.int64)
+    growing = replace(validation, request_bytes=sizes)
+    tuned = tune(growing, Target(bytes_per_hour=500_000, clips_per_hour=1000))
+    for policy, threshold in tuned.deferral.thresholds.items():
+        asked = tuned.doubts[policy] > threshold
+        assert asked.any()
+        assert sizes[asked].mean() > 1.2 * sizes.mean()
+        assert wilson(int(asked.sum()), 600)[1] * sizes[asked].mean() * 1000 < 500_000
 
 
 def test_without_clips_that_big_wins_nothing_is_learned(validation: Pair) -> None:
@@ -87,12 +126,14 @@ def test_every_operating_point_is_what_its_threshold_does(doubt: list[float], da
     bools = st.lists(st.booleans(), min_size=len(doubt), max_size=len(doubt)).map(np.array)
     kept, asked_right = data.draw(bools), data.draw(bools)
     values = np.array(doubt)
-    points = OperatingPoints.of(values, kept, asked_right)
+    sizes = np.arange(len(doubt)) + 1
+    points = OperatingPoints.of(values, kept, asked_right, sizes)
     assert (points.asked[0], points.asked[-1]) == (0, len(doubt))
-    for threshold, asked, right in zip(points.thresholds, points.asked, points.right, strict=True):
+    for place, threshold in enumerate(points.thresholds):
         above = values > threshold
-        assert above.sum() == asked
-        assert np.where(above, asked_right, kept).sum() == right
+        assert above.sum() == points.asked[place]
+        assert np.where(above, asked_right, kept).sum() == points.right[place]
+        assert sizes[above].sum() == points.sent[place]
 
 
 def test_temperature_is_found_again() -> None:
