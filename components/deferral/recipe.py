@@ -19,11 +19,15 @@ SYSTEM_UNITS = {"accuracy": "%", "megabytes": "MB"}
 class Target:
     """What the thresholds are chosen for; exactly one of share, accuracy and bytes an hour.
 
+    Share and bytes are kept with confidence on clips not yet heard. The accuracy is a point
+    estimate, reached on the validation clips and no more: on others it is as often missed.
+    What must hold is a matter of ``budgets``, which the test clips judge.
+
     Raises ``ValueError`` for anything else; ``from_mapping`` adds its place.
     """
 
     share: float | None = None  # of clips asked, must stay below
-    accuracy: float | None = None  # of both together in percent, must be above
+    accuracy: float | None = None  # of both together on validation, in percent, must be above
     bytes_per_hour: float | None = None  # of request bodies, must stay below
     clips_per_hour: float | None = None  # how often the device hears something; with bytes only
 
@@ -59,7 +63,7 @@ class Target:
         if self.share is not None:
             return f"share < {self.share:g}"
         if self.accuracy is not None:
-            return f"accuracy > {self.accuracy:g} %"
+            return f"accuracy > {self.accuracy:g} % on validation"
         return f"{self.bytes_per_hour:g} bytes an hour of {self.clips_per_hour:g} clips"
 
 

@@ -184,7 +184,7 @@ def _why_missed(policies: Collection[OperatingPoints], target: Target) -> str:
     if target.accuracy is None:
         return f"{clips} validation clips are too few to promise that; raise it or take more clips"
     best = 100 * max(points.right.max() for points in policies) / clips
-    return f"at best {best:.2f} % on validation; lower it or train better models"
+    return f"at best {best:.2f} %; lower it or train better models"
 
 
 def fit_temperature(scores: Float32, truth: npt.NDArray[np.int64]) -> float:

@@ -46,6 +46,7 @@ def test_the_share_holds_on_clips_not_heard_before(validation: Pair, test: Pair)
 def test_an_accuracy_is_reached_with_as_few_clips_as_can_be(validation: Pair) -> None:
     tuned = tune(validation, Target(accuracy=95))
     deferral, doubt = tuned.deferral, tuned.doubts[tuned.deferral.policy]
+    assert deferral.target == "accuracy > 95 % on validation"
     assert deferral.validation_accuracy > 95
     kept, fused = validation.little_right(), validation.fused_right(deferral.fusion)
     threshold = deferral.thresholds[deferral.policy]
@@ -54,7 +55,8 @@ def test_an_accuracy_is_reached_with_as_few_clips_as_can_be(validation: Pair) ->
 
 
 def test_an_accuracy_out_of_reach_is_said(validation: Pair) -> None:
-    with pytest.raises(InputError, match=r"target accuracy > 99.9 %: at best 9\d\.\d\d % on"):
+    said = r"target accuracy > 99.9 % on validation: at best 9\d\.\d\d %; lower it"
+    with pytest.raises(InputError, match=said):
         tune(validation, Target(accuracy=99.9))
 
 
@@ -74,7 +76,7 @@ def test_a_policy_that_misses_the_accuracy_is_left_out() -> None:
     deferral = tune(close, Target(accuracy=low)).deferral
     assert set(deferral.thresholds) == {policy for policy in best if best[policy] > low}
     assert deferral.policy in deferral.thresholds
-    with pytest.raises(InputError, match=f"at best {high:.2f} % on validation"):
+    with pytest.raises(InputError, match=f"at best {high:.2f} %"):
         tune(close, Target(accuracy=high))
 
 
