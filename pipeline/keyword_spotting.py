@@ -32,7 +32,7 @@ from pipeline.stages import assemble, to_the_edge, to_the_server
 
 if TYPE_CHECKING:  # TFX must not be imported before our components have chosen Keras 2
     from tfx import v1 as tfx
-    from tfx.types.channel import BaseChannel
+    from tfx.dsl.components.base.base_component import BaseComponent
 
 
 def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
@@ -69,7 +69,7 @@ def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
         ).with_id(f"Trainer.{version.name}")
         trainers[version.name] = trainer
         components.append(trainer)
-    pushed: list[BaseChannel] = []
+    cooperating: list[BaseComponent] = []
     for version in settings.versions:
         trainer = trainers[version.name]
         if version.compression:
@@ -87,12 +87,18 @@ def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
             )
             components += stages
             if version.cooperates:
-                pushed.append(stages[-1].inputs["bundle"])
+                cooperating.append(stages[-1])
         else:
             components += to_the_server(version, settings, trainer, clips=audio)
-    if len(pushed) > 1:  # one alone has nobody to decide with
+    by_id = {component.id: component for component in components}
+    for version in settings.versions:
+        big = big_of(version, settings.versions)
+        if big is not None:  # it is served only if those that ask it do well with it
+            by_id[f"Pusher.{big.name}"].add_upstream_node(by_id[f"DeferralTuner.{version.name}"])
+    if len(cooperating) > 1:  # one alone has nobody to decide with
         cooperation = CooperationTuner(
-            bundles=pushed,
+            bundles=[pusher.inputs["bundle"] for pusher in cooperating],
+            pushed=[pusher.outputs["pushed"] for pusher in cooperating],
             examples=audio,
             destination=str(settings.push),
             reports=str(settings.tuning),

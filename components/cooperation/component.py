@@ -25,6 +25,7 @@ class CooperationTunerSpec(ComponentSpec):
     }
     INPUTS = {
         "bundles": ChannelParameter(type=EdgeBundle),
+        "pushed": ChannelParameter(type=standard_artifacts.PushedModel),
         "examples": ChannelParameter(type=standard_artifacts.Examples),
     }
     OUTPUTS = {"ensemble": ChannelParameter(type=ModelEnsemble)}
@@ -34,19 +35,27 @@ class CooperationTuner(BaseComponent):
     """Chooses on validation how several models decide together, and how much each weighs.
 
     Like a pusher it works in every run: ``<destination>/cooperation.json`` names the bundles that
-    lie beside it by their very bytes. The test split is read once, at the end, for the report.
+    lie beside it by their very bytes, and appears when all of them lie there. The test split is
+    read once, at the end, for the report.
     """
 
     SPEC_CLASS = CooperationTunerSpec
     EXECUTOR_SPEC = ExecutorClassSpec(Executor)
 
     def __init__(
-        self, bundles: Sequence[BaseChannel], examples: BaseChannel, destination: str, reports: str
+        self,
+        bundles: Sequence[BaseChannel],
+        pushed: Sequence[BaseChannel],
+        examples: BaseChannel,
+        destination: str,
+        reports: str,
     ) -> None:
         """Wires the component.
 
         Args:
             bundles: of the members, as they are pushed.
+            pushed: of the members' EdgePushers; a member that is not blessed is not pushed, and
+                then there is no cooperation either.
             examples: the audio Examples.
             destination: the folder where the bundles are pushed.
             reports: a folder that outlives runs, for ``cooperation.json`` with the accuracy of
@@ -58,6 +67,7 @@ class CooperationTuner(BaseComponent):
                 reports=reports,
                 moment=this_moment(),
                 bundles=union(bundles),
+                pushed=union(pushed),
                 examples=examples,
                 ensemble=Channel(type=ModelEnsemble),
             )

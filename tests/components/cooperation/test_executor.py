@@ -86,9 +86,10 @@ def test_members_that_do_not_go_together_are_named(tmp_path: Path, examples: Art
     assert not (tmp_path / "pushed").exists()
 
 
-def test_the_component_takes_the_bundles_of_all_members() -> None:
-    channels = [channel_utils.as_channel([EdgeBundle()]) for _ in range(3)]
+def test_the_component_waits_until_all_members_are_pushed() -> None:
+    bundles = [channel_utils.as_channel([EdgeBundle()]) for _ in range(3)]
+    pushed = [channel_utils.as_channel([standard_artifacts.PushedModel()]) for _ in range(3)]
     audio = channel_utils.as_channel([standard_artifacts.Examples()])
-    tuner = CooperationTuner(channels, audio, "pushed", "tuning")
+    tuner = CooperationTuner(bundles, pushed, audio, "pushed", "tuning")
     assert set(tuner.outputs) == {"ensemble"}
-    assert len(tuner.inputs["bundles"].channels) == 3
+    assert len(tuner.inputs["bundles"].channels) == len(tuner.inputs["pushed"].channels) == 3
