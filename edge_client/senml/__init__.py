@@ -5,12 +5,13 @@ applies base values, and ``json_form``, ``draft_form`` and ``cbor_form`` know on
 """
 
 from edge_client.senml.parse import parse
-from edge_client.senml.record import CONTENT_TYPES, Form, Pack, Record, SenmlError, Value
+from edge_client.senml.record import CONTENT_TYPES, Form, Limits, Pack, Record, SenmlError, Value
 from edge_client.senml.write import write
 
 __all__ = [
     "CONTENT_TYPES",
     "Form",
+    "Limits",
     "Pack",
     "Record",
     "SenmlError",

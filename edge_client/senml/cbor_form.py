@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edge_client.senml.record import MAX_ITEMS, MAX_RECORDS, SenmlError
+from edge_client.senml.record import Limits, SenmlError
 
 # RFC 8428, section 6: the integers that stand for the labels.
 LABELS = {
@@ -40,7 +40,7 @@ _MAX_EXPONENT = 400  # either way: a double has no more
 _MAX_DEPTH = 8  # of what unknown fields hold; a pack itself has two levels
 
 
-def decode_cbor(body: bytes) -> Sequence[dict[str, Any]]:
+def decode_cbor(body: bytes, limits: Limits) -> Sequence[dict[str, Any]]:
     """The records of a pack under the labels JSON has, unknown integers left out.
 
     Raises:
@@ -49,7 +49,7 @@ def decode_cbor(body: bytes) -> Sequence[dict[str, Any]]:
     """
     import cbor2  # late: only who speaks it pays for it
 
-    sizes = _Scan(body).pack()
+    sizes = _Scan(body, limits).pack()
     try:
         records = cbor2.loads(body)
     except (cbor2.CBORError, ValueError) as error:
@@ -85,8 +85,9 @@ def _named(record: dict[int | str, Any], where: str) -> dict[str, Any]:
 class _Scan:
     """One walk over the items of a pack (RFC 8949, section 3), item by item and not by byte."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, limits: Limits) -> None:
         self._body = body
+        self._limits = limits
         self._position = 0
         self._items = 0
 
@@ -95,8 +96,9 @@ class _Scan:
         major, count = self._head()
         if major != _ARRAY:
             raise SenmlError("SenML: a CBOR array of records is wanted")
-        if count > MAX_RECORDS:
-            raise SenmlError(f"SenML: {count} records where at most {MAX_RECORDS} are taken")
+        most = self._limits.records
+        if count > most:
+            raise SenmlError(f"SenML: {count} records where at most {most} are taken")
         sizes = []
         for i in range(count):
             major, size = self._head()
@@ -111,8 +113,8 @@ class _Scan:
     def _head(self) -> tuple[int, int]:
         """Major type and argument of the next item; a string's content is passed over."""
         self._items += 1
-        if self._items > MAX_ITEMS:
-            raise SenmlError(f"SenML: more than the {MAX_ITEMS} values that are taken")
+        if self._items > self._limits.items:
+            raise SenmlError(f"SenML: more than the {self._limits.items} values that are taken")
         if self._position >= len(self._body):
             raise SenmlError("SenML: CBOR cut short")
         major, argument = divmod(self._body[self._position], 32)

@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from edge_client.senml.record import MAX_ITEMS, SenmlError, shown
+from edge_client.senml.record import SenmlError, shown
 
 
-def decode_json(body: bytes) -> Any:
-    """The values of JSON text, with no key twice in an object and no NaN.
+def decode_json(body: bytes, most: int) -> Any:
+    """The values of JSON text, ``most`` at most, with no key twice in an object and no NaN.
 
     Raises:
         SenmlError: not UTF-8, not JSON, nested too deeply or made of too many parts.
     """
     # Before parsing, for a list of nothing costs many times its three bytes of text.
-    if len(body) > MAX_ITEMS and sum(map(body.count, (b",", b"[", b"{"))) > MAX_ITEMS:
-        raise SenmlError(f"SenML: more than the {MAX_ITEMS} values that are taken")
+    if len(body) > most and sum(map(body.count, (b",", b"[", b"{"))) > most:
+        raise SenmlError(f"SenML: more than the {most} values that are taken")
     try:
         return json.loads(
             body.decode(),

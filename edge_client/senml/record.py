@@ -46,6 +46,14 @@ CONTENT_TYPES = {
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How much of one pack is taken: reading time goes with it, and hardly with bytes."""
+
+    records: int = MAX_RECORDS
+    items: int = MAX_ITEMS  # numbers, strings, lists and objects
+
+
+@dataclass(frozen=True)
 class Record:
     """One measurement, resolved: it needs no other record to be understood.
 

@@ -11,7 +11,6 @@ from edge_client.senml import base64_text
 from edge_client.senml.record import (
     ABSOLUTE_TIME,
     MAX_NAME,
-    MAX_RECORDS,
     Form,
     Record,
     SenmlError,
@@ -35,10 +34,8 @@ def resolve(entries: Sequence[Mapping[str, Any]], form: Form, now: float) -> tup
         now: Unix seconds that relative times count from.
 
     Raises:
-        SenmlError: no record or too many, or one that is not to be understood.
+        SenmlError: a record that is not to be understood.
     """
-    if not 1 <= len(entries) <= MAX_RECORDS:
-        raise SenmlError(f"SenML: {len(entries)} records where 1 to {MAX_RECORDS} are taken")
     base = _Base(form, now)
     return tuple(base.record(fields, f"SenML[{i}]") for i, fields in enumerate(entries))
 

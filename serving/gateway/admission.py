@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 from edge_client.audio import fit_clip
 from edge_client.payload import QuantisedFeatures, Recording, decode
-from edge_client.senml import Form, parse
+from edge_client.senml import Form, Limits, parse
 from serving.gateway.big import BigModel, check_specification
 from serving.gateway.errors import MalformedError, SpecificationError
+
+# A clip is three records; a client may tell more, but thousands would hold up the others.
+LIMITS = Limits(records=100, items=1000)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def big_question(body: bytes, form: Form | None, model: BigModel) -> Asked:
         SpecificationError: features that this model does not take.
         MalformedError: features of another size than this model's.
     """
-    pack = parse(body, form)
+    pack = parse(body, form, limits=LIMITS)
     content = decode(pack, model.samples)
     if isinstance(content, Recording):
         clip = fit_clip(content.audio, content.rate, model.sample_rate, model.samples)
@@ -56,7 +59,7 @@ def big_question(body: bytes, form: Form | None, model: BigModel) -> Asked:
 
 def recording(body: bytes, form: Form | None, samples: int) -> tuple[Form, Recording]:
     """A recording for the slow model. Raises EdgeError or `SpecificationError`."""
-    pack = parse(body, form)
+    pack = parse(body, form, limits=LIMITS)
     content = decode(pack, samples)
     if isinstance(content, QuantisedFeatures):
         raise SpecificationError("the slow model takes no features; send audio")

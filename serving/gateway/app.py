@@ -6,13 +6,12 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from edge_client.errors import EdgeError
 from edge_client.senml import Form
@@ -21,7 +20,8 @@ from serving.gateway.admission import big_question, recording
 from serving.gateway.auth import check_token
 from serving.gateway.batching import Batcher
 from serving.gateway.big import Big
-from serving.gateway.body import BodyReader, ClientGone, form_of
+from serving.gateway.body import BodyReader, ClientGone, form_of, unless_gone
+from serving.gateway.decoder import Decoder
 from serving.gateway.errors import GatewayError, MalformedError, MethodError, RouteError
 from serving.gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from serving.gateway.request_log import log
@@ -29,8 +29,6 @@ from serving.gateway.slow import SlowModel
 from serving.gateway.tensorflow_serving import Answer
 
 CLIENT_GONE = 499  # nginx' number for it, in log and metrics only
-# Decoding a longer body would hold up the other requests; a second of audio fits, as float32 too.
-LONG_BODY_BYTES = 128 * 1024
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _BIG, _SLOW = ("/v1/classify", "/big_model"), "/slow_model"
 _PAGES = ("/v1/description", "/healthz", "/metrics")
@@ -47,6 +45,14 @@ class _Request:
     path: str
     headers: Mapping[bytes, bytes]
     receive: Receive
+
+
+@dataclass(frozen=True)
+class _Received(Generic[T]):
+    """A body decoded, and when it was there by the loop's clock: its time-out runs from then."""
+
+    content: T
+    since: float
 
 
 @dataclass
@@ -67,6 +73,7 @@ class GatewayApp:
         batcher: Batcher,
         slow: SlowModel | None,
         bodies: BodyReader,
+        decoder: Decoder,
         max_bytes: int,
         token: bytes | None,
         metrics: GatewayMetrics,
@@ -78,7 +85,7 @@ class GatewayApp:
         self._max_bytes = max_bytes
         self._token = token
         self._metrics = metrics
-        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        self._decoder = decoder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -150,32 +157,34 @@ class GatewayApp:
     async def _ask_big(self, request: _Request, account: _Account) -> tuple[Form, Answer]:
         model = self._big.model
         self._batcher.check_room()  # before any work, for under load there is enough of it
-        asked = await self._received(
+        received = await self._received(
             request, account, lambda body, form: big_question(body, form, model)
         )
-        return asked.form, await _unless_gone(self._batcher.put(asked.question), request.receive)
+        asked = received.content
+        answer = self._batcher.put(asked.question, received.since)
+        return asked.form, await unless_gone(answer, request.receive)
 
     async def _ask_slow(
         self, slow: SlowModel, request: _Request, account: _Account
     ) -> tuple[Form, Answer]:
-        spoken, heard = await self._received(
+        received = await self._received(
             request, account, lambda body, form: recording(body, form, slow.samples)
         )
-        answer = asyncio.ensure_future(slow.answer(heard))
-        return spoken, await _unless_gone(answer, request.receive)
+        spoken, heard = received.content
+        answer = asyncio.ensure_future(slow.answer(heard, received.since))
+        return spoken, await unless_gone(answer, request.receive)
 
     async def _received(
         self, request: _Request, account: _Account, decode: Callable[[bytes, Form | None], T]
-    ) -> T:
+    ) -> _Received[T]:
         """The body decoded; nothing of it is kept while the model is asked."""
         form = form_of(request.headers)
         with self._bodies.room() as room:
             body = await self._bodies.read(request.headers, request.receive, room)
             account.body_bytes = len(body)
-            if len(body) <= LONG_BODY_BYTES:
-                return decode(body, form)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._decoder, decode, body, form)
+            since = asyncio.get_running_loop().time()
+            content = await self._decoder(lambda: decode(body, form), len(body), request.receive)
+            return _Received(content, since)
 
     def _take_note(
         self, request: _Request, request_id: str, status: int, account: _Account, seconds: float
@@ -196,25 +205,6 @@ class GatewayApp:
         if account.error:
             fields["error"] = account.error
         log.info("request", extra={"fields": fields})
-
-
-async def _unless_gone(answer: asyncio.Future[Answer], receive: Receive) -> Answer:
-    """The answer, unless the client hangs up before; then nobody waits for it any more."""
-    listening: asyncio.Future[Message] = asyncio.ensure_future(_awaited(receive()))
-    listening.add_done_callback(lambda _: answer.cancel())
-    try:
-        return await answer
-    except asyncio.CancelledError:
-        if listening.done() and not listening.cancelled():
-            raise ClientGone from None
-        answer.cancel()
-        raise
-    finally:
-        listening.cancel()
-
-
-async def _awaited(message: Awaitable[Message]) -> Message:
-    return await message
 
 
 def _request_id(headers: Mapping[bytes, bytes]) -> str:

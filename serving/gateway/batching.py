@@ -82,12 +82,13 @@ class Batcher:
         if late or self._waiting >= limits.queue:
             raise BusyError("too many requests are waiting; try again later", clear_s)
 
-    def put(self, question: Question) -> asyncio.Future[Answer]:
+    def put(self, question: Question, since: float | None = None) -> asyncio.Future[Answer]:
         """The answer to come; who is no longer interested cancels it.
 
-        It raises `BusyError` when the time is up and others were answered meanwhile, `TooSlowError`
-        when nobody was, `MalformedError` when the model refuses this
-        very question, and whatever `GatewayError` the call fails with.
+        Its time runs from `since`, by the loop's clock, or from now. It raises `BusyError` when the
+        time is up and others were answered meanwhile, `TooSlowError` when nobody was,
+        `MalformedError` when the model refuses this very question, and whatever `GatewayError` the
+        call fails with.
 
         Raises:
             BusyError: as `check_room`.
@@ -96,8 +97,8 @@ class Batcher:
         loop = asyncio.get_running_loop()
         timeout_s = self._limits.timeout_s
         future: asyncio.Future[Answer] = loop.create_future()
-        now = loop.time()
-        waiting = _Waiting(question.data, now, now + timeout_s, future)
+        since = loop.time() if since is None else since
+        waiting = _Waiting(question.data, since, since + timeout_s, future)
         queue = self._queues.setdefault(question.specification, {})
         queue[waiting] = None
         self._waiting += 1

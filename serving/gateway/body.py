@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from edge_client.senml import Form
 from serving.gateway.errors import (
@@ -17,10 +18,15 @@ from serving.gateway.errors import (
     TooLargeError,
 )
 
-CHUNK_TIMEOUT_S = 10
-BODY_TIMEOUT_S = 60
+# A second of audio fits, as float32 too; who sends more may have to stand back.
+LONG_BODY_BYTES = 128 * 1024
+STALL_S = 10
+PACE = 64_000  # bytes a second, below which the patience wears out
+_SHARE_OF_LONG = 0.75  # of the room, so that many long bodies leave some to short ones
 # What is sent beyond the limit is still received up to here, and thrown away.
 MAX_THROWN_AWAY = 64 * 2**20
+T = TypeVar("T")
+
 _UTF8 = ("", "utf-8", "utf8", "us-ascii")
 
 
@@ -33,7 +39,8 @@ class BodyReader:
 
     def __init__(self, max_bytes: int, at_once: int = 16) -> None:
         self._max_bytes = max_bytes
-        self._max_held = at_once * max_bytes
+        self._room = at_once * max_bytes
+        self._room_for_long = int(_SHARE_OF_LONG * self._room)
         self._held = 0
 
     @contextmanager
@@ -52,8 +59,8 @@ class BodyReader:
 
         Raises:
             TooLargeError: more than `max_bytes`, by its head or as it comes.
-            SlowClientError: it does not come.
-            BusyError: too many bodies at once.
+            SlowClientError: it does not come, or too slowly.
+            BusyError: too many bodies at once; long ones are the first to be told.
             ClientGone: it ended midway.
         """
         declared = headers.get(b"content-length", b"0")
@@ -63,12 +70,11 @@ class BodyReader:
         if int(declared) > self._max_bytes:
             raise self._too_large(endless)
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + BODY_TIMEOUT_S
+        deadline = loop.time() + STALL_S
         size, more = 0, True
         while more:
-            patience = min(CHUNK_TIMEOUT_S, deadline - loop.time())
             try:
-                message = await asyncio.wait_for(receive(), patience)
+                message = await asyncio.wait_for(receive(), deadline - loop.time())
             except asyncio.TimeoutError:
                 raise SlowClientError("the body does not come; send it again") from None
             if message["type"] == "http.disconnect":
@@ -77,8 +83,11 @@ class BodyReader:
             size += len(chunk)
             if size > self._max_bytes:
                 raise self._too_large(endless)
-            if self._held + len(chunk) > self._max_held:
+            room = self._room_for_long if size > LONG_BODY_BYTES else self._room
+            if self._held + len(chunk) > room:
                 raise BusyError("too many requests are being received", after_s=1)
+            # Bytes buy time, but no more than a stall's: nobody keeps room by sending a little.
+            deadline = min(deadline + len(chunk) / PACE, loop.time() + STALL_S)
             chunks.append(chunk)
             self._held += len(chunk)
             more = message.get("more_body", False)
@@ -86,6 +95,28 @@ class BodyReader:
 
     def _too_large(self, endless: bool) -> TooLargeError:
         return TooLargeError(f"more than the {self._max_bytes} bytes that are taken", endless)
+
+
+async def unless_gone(answer: asyncio.Future[T], receive: Receive) -> T:
+    """The answer, unless the client hangs up before; then nobody waits for it any more.
+
+    Raises `ClientGone`, or whatever `answer` does.
+    """
+    listening: asyncio.Future[Message] = asyncio.ensure_future(_message(receive))
+    listening.add_done_callback(lambda _: answer.cancel())
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        if listening.done() and not listening.cancelled():
+            raise ClientGone from None
+        answer.cancel()
+        raise
+    finally:
+        listening.cancel()
+
+
+async def _message(receive: Receive) -> Message:
+    return await receive()
 
 
 def form_of(headers: Mapping[bytes, bytes]) -> Form | None:

@@ -15,6 +15,7 @@ from serving.gateway.app import GatewayApp
 from serving.gateway.batching import Batcher, Limits
 from serving.gateway.big import Big
 from serving.gateway.body import BodyReader
+from serving.gateway.decoder import Decoder
 from serving.gateway.errors import GatewayError
 from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.options import GatewayOptions
@@ -71,7 +72,8 @@ async def _serve(
             return
         watching = asyncio.get_running_loop().create_task(big.watch())
         bodies = BodyReader(options.max_bytes)
-        app = GatewayApp(big, batcher, slow, bodies, options.max_bytes, token, metrics)
+        decoder = Decoder(options.timeout_s)
+        app = GatewayApp(big, batcher, slow, bodies, decoder, options.max_bytes, token, metrics)
         server = http_server(app, BACKLOG, MAX_CONNECTIONS)
         try:
             bound.listen(BACKLOG)
@@ -79,6 +81,7 @@ async def _serve(
             await server.serve(sockets=[bound])
         finally:
             watching.cancel()
+            decoder.close()
             if slow is not None:
                 slow.close()
 

@@ -26,8 +26,8 @@ class SlowModel:
         self._queue, self._timeout_s = queue, timeout_s
         self._waiting = 0
 
-    async def answer(self, recording: Recording) -> Answer:
-        """Raises `BusyError` or `TooSlowError`."""
+    async def answer(self, recording: Recording, since: float) -> Answer:
+        """Raises `BusyError` or `TooSlowError`; the time runs from `since`, by the loop's clock."""
         if self._waiting >= self._queue:
             raise BusyError("too many requests are waiting; try again later", after_s=1)
         self._waiting += 1
@@ -35,7 +35,7 @@ class SlowModel:
             loop = asyncio.get_running_loop()
             work = loop.run_in_executor(self._thread, self._predict, recording)
             # What has not begun when the time is up, or the client gone, never begins.
-            return await asyncio.wait_for(work, self._timeout_s)
+            return await asyncio.wait_for(work, since + self._timeout_s - loop.time())
         except asyncio.TimeoutError as error:
             raise TooSlowError("no answer in time") from error
         finally:

@@ -9,7 +9,7 @@ import pytest
 
 from serving.gateway.admission import Question
 from serving.gateway.batching import Batcher, Limits
-from serving.gateway.errors import BusyError
+from serving.gateway.errors import BusyError, TooSlowError
 from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.tensorflow_serving import Answer
 
@@ -107,6 +107,17 @@ def test_no_turn_in_time_is_429_where_others_were_answered_meanwhile():
     first, *_, last = asyncio.run(ask())
     assert isinstance(first, Answer)
     assert isinstance(last, BusyError)
+
+
+def test_the_time_runs_from_when_the_body_was_there():
+    async def ask() -> None:
+        model = Model()
+        model.call_s = 30
+        received = asyncio.get_running_loop().time() - 9.9
+        with pytest.raises(TooSlowError):
+            await asyncio.wait_for(batcher(model, timeout_s=10.0).put(Question(b"a"), received), 5)
+
+    asyncio.run(ask())
 
 
 def test_closing_ends_what_is_on_its_way():

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -126,6 +127,15 @@ def test_it_says_where_it_serves_and_ends_cleanly(backend, tmp_path, number):
         )
         running.process.send_signal(number)
         assert running.process.wait(LIMIT_S) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+def test_it_has_loaded_what_the_first_clip_of_another_kind_needs(backend, tmp_path):
+    options = GatewayOptions(backend=backend.url, port=0, log_file=tmp_path / "gateway.log")
+    with start_gateway(options) as running:
+        maps = Path(f"/proc/{running.process.pid}/maps").read_text()
+    assert "_upfirdn" in maps  # of scipy.signal
+    assert "libsndfile" in maps
 
 
 def test_what_does_not_start_raises_with_its_words(tmp_path):

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import cbor2
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,8 +18,8 @@ from edge_client.big.description import BigDescription
 from edge_client.features.spec import AudioFeatures, Standardisation
 from edge_client.payload import PAYLOADS, Recording, encode_recording
 from edge_client.senml import Form, Record, write
-from serving.gateway.app import LONG_BODY_BYTES
 from serving.gateway.auth import TOKEN_VARIABLE
+from serving.gateway.body import LONG_BODY_BYTES
 from serving.gateway.launcher import start_gateway
 from serving.gateway.options import GatewayOptions
 from tests.serving.exchange import Answer, send
@@ -108,6 +109,10 @@ def _float_pack(first: bytes) -> bytes:
         (b'[{"n": "audio", "vd": "AAA"}]', "2 bytes"),
         (b'[{"n": "audio", "vd": "AAAA", "bucket_": 1}]', "bucket_"),
         (b'[{"n": "t", "v": 1}]', "0 records with data"),
+        (b"[" + b'{"n":"a","v":1},' * 150 + b'{"n":"a","v":1}]', "151 records where 1 to 100"),
+        (b'[{"n":"a","v":1,"x":[' + b"1," * 1000 + b"1]}]", "1000 values"),
+        (cbor2.dumps([{0: "a", 2: 1}] * 150), "150 records"),
+        (cbor2.dumps([{0: "a", 2: 1, "x": [0] * 1000}]), "1000 values"),
         (b'[{"n": "smell", "vd": "AAAA"}]', "unknown kind"),
         (_float_pack(b"\0\0\xc0\x7f"), "nan"),
         (_float_pack(b"\0\0\x80\x7f"), "inf"),
