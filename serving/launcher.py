@@ -64,7 +64,8 @@ def run_server(
     with tempfile.TemporaryDirectory(prefix="ml4iot-serve-") as folder:
         said, complained = Path(folder, "stdout"), Path(folder, "stderr")
         with said.open("wb") as out, complained.open("wb") as err:
-            process = subprocess.Popen(command, stdout=out, stderr=err)
+            # A session of its own: whoever started us may still need it after a Ctrl-C.
+            process = subprocess.Popen(command, stdout=out, stderr=err, start_new_session=True)
         try:
             deadline = time.monotonic() + start_timeout_s
             # The announcement as well: the port could be answered by somebody else's server.

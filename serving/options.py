@@ -86,6 +86,8 @@ def bind(host: str, port: int) -> socket.socket:
         )[0]
     except OSError as error:
         raise UsageError(f"host {host!r}: {error.strerror or error}") from error
+    except UnicodeError as error:  # an empty or endless part between dots
+        raise UsageError(f"host {host[:60]!r}: no name that a host can have") from error
     bound = socket.socket(family, kind, protocol)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -61,14 +61,18 @@ class GatewayOptions:
 
 
 def _plain_url(text: str) -> str:
+    import httpx  # late: --help is to be instant
+
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        httpx.URL(text)  # characters and lengths that no URL has
+        (parts.hostname or "").encode("idna")  # or looking the host up fails with UnicodeError
+    except (ValueError, httpx.InvalidURL):
         usable = False
     # A password in it would show up in the announcement and the log.
     if not usable or parts.username is not None or parts.query or parts.fragment:
-        raise UsageError(f"--backend {text}: a URL such as http://127.0.0.1:8501 is wanted")
+        raise UsageError(f"--backend {text[:200]!r}: a URL such as http://127.0.0.1:8501 is wanted")
     return text.rstrip("/")
 
 

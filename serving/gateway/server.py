@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncIterator, Callable
 
 import uvicorn
@@ -16,11 +17,11 @@ from serving.gateway.batching import Batcher, Limits
 from serving.gateway.big import Big
 from serving.gateway.body import BodyReader
 from serving.gateway.decoder import Decoder
-from serving.gateway.errors import GatewayError
+from serving.gateway.errors import GatewayError, TooSlowError
 from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.options import GatewayOptions
 from serving.gateway.slow import SlowModel
-from serving.gateway.tensorflow_serving import TensorFlowServing
+from serving.gateway.tensorflow_serving import LOOK_TIMEOUT_S, TensorFlowServing
 from serving.http_server import http_server
 from serving.options import UsageError
 
@@ -108,11 +109,23 @@ async def _wait_for(big: Big, options: GatewayOptions, stopped: asyncio.Event) -
     deadline = loop.time() + options.patience_s
     while not stopped.is_set():
         try:
-            await big.look()
+            await _look(big, stopped, max(deadline - loop.time(), LOOK_TIMEOUT_S))
         except GatewayError as error:
-            if loop.time() >= deadline:
+            if loop.time() >= deadline and not stopped.is_set():
                 raise UsageError(f"{error} (waited {options.patience_s:g} s)") from error
         else:
             break
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(stopped.wait(), _TRY_AGAIN_S)
+
+
+async def _look(big: Big, stopped: asyncio.Event, patience_s: float) -> None:
+    """One look, given up when it takes too long or nobody wants it any more."""
+    looking = asyncio.ensure_future(big.look())
+    stopping = asyncio.ensure_future(stopped.wait())
+    await asyncio.wait({looking, stopping}, timeout=patience_s, return_when=FIRST_COMPLETED)
+    stopping.cancel()
+    if looking.cancel():
+        await asyncio.wait({looking})
+        raise TooSlowError("the model takes too long to answer")
+    looking.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import math
@@ -53,10 +54,10 @@ class TensorFlowServing:
     def __init__(self, url: str, name: str, timeout_s: float, connections: int) -> None:
         self.url, self.name = url, name
         self._model = f"{url}/v1/models/{quote(name, safe='')}"
+        self._timeout_s = timeout_s
         self._client = httpx.AsyncClient(
             # A proxy that the environment names has no business between two servers.
             trust_env=False,
-            timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
             limits=httpx.Limits(
                 max_connections=connections + 1, max_keepalive_connections=connections + 1
             ),
@@ -77,7 +78,7 @@ class TensorFlowServing:
                 for each in status["model_version_status"]
                 if each["state"] == "AVAILABLE"
             ]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise self._nonsense("no status of a model") from error
         if not versions:
             raise GoneError(f"the model {self.name!r} is not available at {self.url}")
@@ -120,36 +121,37 @@ class TensorFlowServing:
         predictions = await self._predictions(version, body, len(inputs))
         try:
             return [_answer(each) for each in predictions]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise self._nonsense("predictions without label, labels, probabilities") from error
 
     async def _predictions(self, version: int | None, body: bytes, count: int) -> list[Any]:
         which = f"/versions/{version}" if version is not None else ""
-        answer = await self._exchange("POST", f"{self._model}{which}:predict", body)
+        answer = await self._exchange(
+            "POST", f"{self._model}{which}:predict", body, self._timeout_s
+        )
         predictions = answer.get("predictions") if isinstance(answer, dict) else None
         if not isinstance(predictions, list) or len(predictions) != count:
             raise self._nonsense(f"not the {count} predictions asked for")
         return predictions
 
     async def _get(self, url: str) -> Any:
-        return await self._exchange("GET", url, None, httpx.Timeout(LOOK_TIMEOUT_S))
+        return await self._exchange("GET", url, None, LOOK_TIMEOUT_S)
 
-    async def _exchange(
-        self, method: str, url: str, body: bytes | None, timeout: httpx.Timeout | None = None
-    ) -> Any:
+    async def _exchange(self, method: str, url: str, body: bytes | None, timeout_s: float) -> Any:
         """The JSON of the answer to one request.
 
-        Asking again does no harm, so it does, once, where a kept connection turns out to have
-        been closed meanwhile.
+        Asking again does no harm, so it does, once, where the connection breaks before the answer
+        is there: a kept one may turn out to have been closed meanwhile.
         """
-        request = self._client.build_request(
-            method, url, content=body, timeout=timeout or self._client.timeout
-        )
+        timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
+        request = self._client.build_request(method, url, content=body, timeout=timeout)
         try:
-            try:
-                response, content = await self._send(request)
-            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
-                response, content = await self._send(request)
+            # httpx' own time-outs are for each read, and an answer may drip.
+            response, content = await asyncio.wait_for(
+                self._send_twice(request), timeout_s + CONNECT_TIMEOUT_S
+            )
+        except asyncio.TimeoutError as error:
+            raise TooSlowError("the model takes too long to answer") from error
         except httpx.ConnectTimeout as error:
             raise AwayError(f"nobody answers at {self.url}") from error
         except httpx.TimeoutException as error:
@@ -164,6 +166,12 @@ class TensorFlowServing:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
             raise self._nonsense("no JSON") from error
+
+    async def _send_twice(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        try:
+            return await self._send(request)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            return await self._send(request)
 
     async def _send(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
         response = await self._client.send(request, stream=True)
@@ -197,7 +205,7 @@ class TensorFlowServing:
 
 
 def _answer(row: dict[str, Any]) -> Answer:
-    """A row of predictions. Raises KeyError, TypeError or ValueError where it is none."""
+    """A row of predictions; KeyError, TypeError, ValueError or OverflowError where it is none."""
     labels, probabilities = tuple(row["labels"]), tuple(map(float, row["probabilities"]))
     if not 0 < len(labels) <= MAX_LABELS or len(labels) != len(probabilities):
         raise ValueError("labels and probabilities do not fit together")

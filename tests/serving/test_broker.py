@@ -78,6 +78,12 @@ def test_a_port_in_use_is_told():
             start_broker(port).__enter__()
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+def test_a_host_that_can_be_none_is_told(host):
+    with pytest.raises(UsageError, match="no name that a host can have"):
+        start_broker(host=host).__enter__()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_says_where_it_listens_and_ends_on_a_signal(number):
     with subprocess.Popen(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from serving import real_server
-from serving.launcher import start_server
+from serving.launcher import run_server, start_server
 from serving.options import BINARY_VARIABLE, ServeOptions, UsageError, base_url, bind
 from serving.readiness import is_ready
 from tests.serving.exchange import post_json, send
@@ -251,3 +251,10 @@ def test_the_container_gets_the_folder_read_only_and_the_host_asked_for(tmp_path
 )
 def test_urls(host, url):
     assert base_url(host, 80) == url
+
+
+def test_a_ctrl_c_does_not_reach_the_server_before_whoever_started_it():
+    """It goes to a whole session; requests in flight still need their server then."""
+    command = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+    with run_server(command, "http://127.0.0.1:9", lambda: True, LIMIT_S) as server:
+        assert os.getsid(server.process.pid) == server.process.pid

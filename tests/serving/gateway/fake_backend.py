@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import socket
 import threading
@@ -108,7 +109,12 @@ class _Handler(BaseHTTPRequestHandler):
         behaviour = self.server.backend.behaviour
         if behaviour.mode == "hang":
             threading.Event().wait(HOLD_LIMIT_S)
-        if self.path == "/v1/models/big":
+        if behaviour.mode == "drip":
+            self._drip()
+        elif behaviour.mode == "endless version":
+            version = {"version": float("inf"), "state": "AVAILABLE"}
+            self._answer(200, {"model_version_status": [version]})
+        elif self.path == "/v1/models/big":
             version = {"version": str(behaviour.version), "state": "AVAILABLE"}
             self._answer(200, {"model_version_status": [version]})
         elif self.path == f"/v1/models/big/versions/{behaviour.version}/metadata":
@@ -154,6 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif mode == "not a number":
             rows = [{**prediction(each), "probabilities": [float("nan")] * 3} for each in inputs]
             self._answer(200, {"predictions": rows})
+        elif mode == "endless number":
+            rows = [{**prediction(each), "probabilities": [10**400, 0, 0]} for each in inputs]
+            self._answer(200, {"predictions": rows})
         elif mode == "too few classes":
             rows = [{**prediction(each), "probabilities": [1.0]} for each in inputs]
             self._answer(200, {"predictions": rows})
@@ -163,6 +172,16 @@ class _Handler(BaseHTTPRequestHandler):
             if mode == "slow":
                 threading.Event().wait(SLOW_S)
             self._answer(200, {"predictions": [prediction(each) for each in inputs]})
+
+    def _drip(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "100000")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(int(HOLD_LIMIT_S / SLOW_S)):
+                self.wfile.write(b" ")
+                threading.Event().wait(SLOW_S)
+        self.close_connection = True
 
     def _answer(self, status: int, value: Any) -> None:
         self._send(status, json.dumps(value).encode())

@@ -17,6 +17,7 @@ from serving.options import UsageError
 from serving.readiness import is_ready
 from tests.serving.exchange import send
 from tests.serving.gateway.clips import body
+from tests.serving.gateway.test_faults import until
 
 LIMIT_S = 120
 NOWHERE = ("--backend", "http://127.0.0.1:9", "--patience", "0", "--port", "0")
@@ -49,6 +50,9 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
         ({"backend": "ftp://host"}, "a URL such as"),
         ({"backend": "http://user:secret@host"}, "a URL such as"),
         ({"backend": "http://host:port"}, "a URL such as"),
+        ({"backend": "http://ab\x01c"}, "a URL such as"),
+        ({"backend": "http://a..b"}, "a URL such as"),
+        ({"backend": f"http://{'a' * 70}"}, "a URL such as"),
         ({"name": "a/b"}, "cannot be a model's name"),
         ({"port": 70_000}, "between 0 and 65535"),
         ({"max_batch": 0}, "--max-batch 0: 1 to 1024"),
@@ -87,6 +91,32 @@ def test_a_model_that_takes_no_audio_is_told(tmp_path, backend):
     arguments = ("--backend", backend.url, "--patience", "0", "--port", "0")
     said = refused(gateway(*arguments, "--log-file", tmp_path / "log"))
     assert "takes no audio" in said
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"), [("drip", "takes too long"), ("endless version", "no status of a model")]
+)
+def test_a_backend_that_is_mad_is_told_after_the_patience(tmp_path, backend, mode, words):
+    backend.behaviour.mode = mode
+    arguments = ("--backend", backend.url, "--patience", "0.5", "--port", "0")
+    said = refused(gateway(*arguments, "--log-file", tmp_path / "log"))
+    assert words in said
+    assert "(waited 0.5 s)" in said
+
+
+def test_it_can_be_stopped_while_the_backend_drips(tmp_path, backend):
+    backend.behaviour.mode = "drip"
+    log = tmp_path / "log"
+    options = ("--backend", backend.url, "--patience", "60", "--port", "0", "--log-file", str(log))
+    process = subprocess.Popen([sys.executable, "-m", "serving.gateway", *options])
+    until(lambda: log.exists() and "the model is away" in log.read_text())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+def test_a_host_that_can_be_none_is_told(host):
+    assert "no name that a host can have" in refused(gateway(*NOWHERE, "--host", host))
 
 
 def test_a_port_in_use_is_told():

@@ -73,6 +73,7 @@ class Clients:
         ("not http", 502, "no answer that makes sense"),
         ("one too few", 502, "predictions"),
         ("not a number", 502, "predictions"),
+        ("endless number", 502, "predictions"),
         ("too few classes", 502, "predictions"),
         ("hang up", 502, "without sending a response"),
         ("hang", 504, "in time|too long"),
