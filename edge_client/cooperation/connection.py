@@ -140,6 +140,10 @@ class Connection:
                 f"no broker at {self.broker} ({error.strerror or error}); start one, or name "
                 "another with --broker"
             ) from None
+        except UnicodeError:  # an empty or endless part between dots
+            raise BrokerError(
+                f"broker {str(self.broker)[:60]!r}: no name that a host can have"
+            ) from None
         self._client.loop_start()
         deadline = time.monotonic() + READY_TIMEOUT_S
         while not self._ready.wait(0.05):

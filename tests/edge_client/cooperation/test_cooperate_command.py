@@ -128,6 +128,7 @@ def test_a_bad_recording_costs_a_line(run, room, words, tmp_path):
         (("ask", "x.wav", "--broker", NOBODY), f"no broker at {NOBODY} (Connection refused)"),
         (("ask", "x.wav", "--broker", "mqtt://a"), "HOST or HOST:PORT is wanted"),
         (("ask", "x.wav", "--broker", "a.invalid"), "no broker at a.invalid:1883"),
+        (("ask", "x.wav", "--broker", "a" * 70), "no name that a host can have"),
         (("ask", "x.wav", "--broker", NOBODY, "--prefix", "a"), "that end in /"),
         (("ask", "x.wav", "--broker", NOBODY, "--combine", "best"), "invalid choice"),
         (("ask", "x.wav", "--broker", NOBODY, "--combine", "weighted"), "needs the weights"),
