@@ -91,8 +91,28 @@ def metric_units(quantities: Sequence[Quantity] = ()) -> dict[str, str]:
     }
 
 
+def budgets_fault(budgets: Mapping[str, Any], units: Mapping[str, str]) -> str | None:
+    """What is wrong with budgets that cannot be measured or kept; None where nothing is.
+
+    Args:
+        budgets: metric to bound.
+        units: the metrics this task has, with their units.
+    """
+    for metric, bound in budgets.items():
+        place = f"budgets.{metric}"
+        if metric not in units:
+            return f"{place} is not measured; known metrics are {', '.join(units)}"
+        if isinstance(bound, bool) or not isinstance(bound, int | float):
+            return f"{place} is {bound!r}; it must be a number"
+        if not (math.isfinite(bound) and bound > 0):
+            return f"{place} is {bound}; it must be a finite number above 0"
+        if metric == "accuracy" and bound >= 100:
+            return f"{place} is {bound}; no accuracy is above 100 %"
+    return None
+
+
 def check_budgets(budgets: Mapping[str, Any], units: Mapping[str, str], where: str) -> None:
-    """Refuses budgets that cannot be measured or kept.
+    """Refuses budgets that cannot be measured or kept, and none at all.
 
     Args:
         budgets: metric to bound.
@@ -104,16 +124,9 @@ def check_budgets(budgets: Mapping[str, Any], units: Mapping[str, str], where: s
     """
     if not budgets:
         raise InputError(f"{where}: budgets is empty; state at least one of {', '.join(units)}")
-    for metric, bound in budgets.items():
-        place = f"{where}: budgets.{metric}"
-        if metric not in units:
-            raise InputError(f"{place} is not measured; known metrics are {', '.join(units)}")
-        if isinstance(bound, bool) or not isinstance(bound, int | float):
-            raise InputError(f"{place} is {bound!r}; it must be a number")
-        if not (math.isfinite(bound) and bound > 0):
-            raise InputError(f"{place} is {bound}; it must be a finite number above 0")
-        if metric == "accuracy" and bound >= 100:
-            raise InputError(f"{place} is {bound}; no accuracy is above 100 %")
+    fault = budgets_fault(budgets, units)
+    if fault is not None:
+        raise InputError(f"{where}: {fault}")
 
 
 def verdict(

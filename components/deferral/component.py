@@ -42,8 +42,8 @@ class DeferralTuner(BaseComponent):
 
     The model in the bundle stays the very same bytes; the manifest gains ``deferral`` or ``fast``
     or both. The test split is read once, at the end, for the curve and for the budgets of both
-    models together; one that is missed fails the run. The outgoing blessing is of the outgoing
-    bundle, and given only where the incoming one was of the incoming bundle.
+    models together and of the fast mode; one that is missed fails the run. The outgoing blessing
+    is of the outgoing bundle, and given only where the incoming one was of the incoming bundle.
     """
 
     SPEC_CLASS = DeferralTunerSpec

@@ -19,8 +19,8 @@ from tfx.types.artifact import Artifact
 from tfx.utils import path_utils
 
 from components.blessing import bless, blessed_sha256
-from components.constraint_evaluator.budgets import all_met
 from components.deferral.draw import draw
+from components.deferral.fast import FastReport
 from components.deferral.recipe import DeferralRecipe, FastRecipe
 from components.deferral.report import DeferralReport
 from components.deferral.stages import Clips, DeferralStage, FastStage
@@ -48,12 +48,12 @@ class Outcome:
 
     bundle: Bundle
     deferral: DeferralReport | None
-    fast: Mapping[str, Any] | None
+    fast: FastReport | None
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``curve.json``."""
         report = self.deferral.to_json() if self.deferral else {}
-        return {**report, "fast": self.fast} if self.fast else report
+        return {**report, "fast": self.fast.to_json()} if self.fast else report
 
 
 class Executor(BaseExecutor):
@@ -68,8 +68,8 @@ class Executor(BaseExecutor):
         """Tunes one version; TFX calls it.
 
         Raises:
-            InputError: a target that cannot be reached, a system budget that is missed (the report
-                stays in the folder ``reports``), or inputs that do not go together.
+            InputError: a target that cannot be reached, a budget that is missed (the report stays
+                in the folder ``reports``), or inputs that do not go together.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         name = exec_properties["name"]
@@ -94,12 +94,11 @@ class Executor(BaseExecutor):
             (exec_properties["reports"], name),
         ):
             _write(outcome, Path(place), stem)
-        if outcome.deferral is not None:
-            try:
-                _check(outcome.deferral)
-            except InputError:
-                bless(blessing, None)
-                raise
+        try:
+            _check(*filter(None, (outcome.deferral, outcome.fast)))
+        except InputError:
+            bless(blessing, None)
+            raise
         target = Path(artifact_utils.get_single_uri(output_dict["bundle"])) / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         write_bundle(target, outcome.bundle.manifest, packed_model(path))
@@ -199,13 +198,16 @@ def _write(outcome: Outcome, folder: Path, stem: str) -> None:
         draw(report.test, report.deferral.policy, title, folder / f"{stem}.svg")
 
 
-def _check(report: DeferralReport) -> None:
-    """Raises ``InputError`` where both models together miss a budget."""
-    for line in report.budgets:
-        logging.info("%s with %s: %s", report.name, report.big, line)
-    if not all_met(report.budgets):
+def _check(*reports: DeferralReport | FastReport) -> None:
+    """Raises ``InputError`` where a budget of both models together, or of fast mode, is missed."""
+    missed = []
+    for report in reports:
+        for line in report.budgets:
+            logging.info("%s: %s", report, line)
         lines = "; ".join(str(line) for line in report.budgets if not line.met)
+        if lines:
+            missed.append(f"{report}: {lines}")
+    if missed:
         raise InputError(
-            f"{report.name} with {report.big}: {lines}; change the target or the budget, or train "
-            "better models"
+            f"{'; '.join(missed)}; change the target or the budget, or train better models"
         )

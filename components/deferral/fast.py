@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from components.constraint_evaluator.budgets import BudgetLine
 from components.deferral.pair import Float32
 from components.deferral.tuning import OperatingPoints
 from components.errors import InputError
@@ -28,7 +30,7 @@ class FastAnswers:
         best = np.partition(self.fast.astype(np.float64), -2, axis=-1)
         return np.asarray(best[:, -1] - best[:, -2])
 
-    def at(self, threshold: float) -> dict[str, Any]:
+    def at(self, threshold: float) -> dict[str, float]:
         """Figures of the mode: accuracies in percent, and the share that is done again."""
         again = self.margins() < threshold
         right = [answer.argmax(-1) == self.truth for answer in (self.fast, self.full)]
@@ -40,8 +42,32 @@ class FastAnswers:
         }
 
 
+@dataclass(frozen=True)
+class FastReport:
+    """The fast mode that was learned, and what it does on validation and test."""
+
+    name: str
+    mode: FastMode
+    validation: Mapping[str, float]  # as FastAnswers.at gives them
+    test: Mapping[str, float]
+    budgets: Sequence[BudgetLine]
+
+    def __str__(self) -> str:
+        return f"{self.name} in fast mode"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return {
+            "features": self.mode.features.to_json(),
+            "threshold": self.mode.threshold,
+            "budgets": [line.to_json() for line in self.budgets],
+            "validation": dict(self.validation),
+            "test": dict(self.test),
+        }
+
+
 def tune_fast(answers: FastAnswers, features: AudioFeatures, accuracy: float) -> FastMode:
-    """The smallest margin threshold that keeps an accuracy on validation.
+    """The smallest margin threshold that reaches an accuracy on validation, a point estimate.
 
     Args:
         answers: on validation.
@@ -49,7 +75,7 @@ def tune_fast(answers: FastAnswers, features: AudioFeatures, accuracy: float) ->
         accuracy: in percent, to be above.
 
     Raises:
-        InputError: not even doing everything again keeps it.
+        InputError: no threshold reaches it.
     """
     full, fast = (a.argmax(-1) == answers.truth for a in (answers.full, answers.fast))
     nothing = np.zeros(len(full), np.int64)  # is sent

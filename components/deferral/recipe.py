@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from components.constraint_evaluator.budgets import check_budgets
+from components.constraint_evaluator.budgets import budgets_fault
 from components.errors import InputError
+from edge_client.bundle.fields import FieldError, Fields
+from edge_client.bundle.parse import audio_features
 from edge_client.features.spec import AudioFeatures, SpecError
 from edge_client.payload import PAYLOADS
 
 # What a budget can bound of both models together: on all test clips, with MB of 2^20 bytes.
 SYSTEM_UNITS = {"accuracy": "%", "megabytes": "MB"}
+# And of a fast mode, on all test clips as well.
+FAST_UNITS = {"accuracy": "%"}
 
 
 @dataclass(frozen=True)
@@ -83,33 +87,46 @@ class DeferralRecipe:
     def __post_init__(self) -> None:
         if self.payload not in PAYLOADS:
             raise ValueError(f"payload is {self.payload!r}; choose one of {', '.join(PAYLOADS)}")
-        if self.budgets:
-            check_budgets(self.budgets, SYSTEM_UNITS, "deferral")
+        fault = budgets_fault(self.budgets, SYSTEM_UNITS)
+        if fault is not None:
+            raise ValueError(fault)
 
 
 @dataclass(frozen=True)
 class FastRecipe:
-    """The YAML section ``fast``: a cheap front end, and how good it must be with the full one."""
+    """The YAML section ``fast``: a cheap front end, and how good it must be with the full one.
+
+    The threshold is the one that does the least again and reaches ``accuracy`` on validation, a
+    point estimate; ``budgets`` hold, or not, on test.
+    """
 
     features: Mapping[str, Any]  # fields of the version's features that differ
     accuracy: float  # in percent, of fast answers and, where they are doubtful, full ones
+    budgets: Mapping[str, float] = field(default_factory=dict)  # of the same, on test
 
     def __post_init__(self) -> None:
         if not 0 < self.accuracy < 100:
             raise ValueError(f"accuracy is {self.accuracy:g}; it must be above 0 and below 100")
         if not self.features:
             raise ValueError("features is empty; name what is cheaper, such as frame_step_ms")
+        fault = budgets_fault(self.budgets, FAST_UNITS)
+        if fault is not None:
+            raise ValueError(fault)
 
     def front_end(self, full: AudioFeatures) -> AudioFeatures:
         """The cheap front end, resized to the shape the model takes.
 
         Raises:
-            InputError: a field that features do not have, a value that cannot be, or another clip.
+            InputError: a field that features do not have, a value that cannot be or is too large
+                for a device, or another clip.
         """
+        if self.features.get("clip_seconds", full.clip_seconds) != full.clip_seconds:
+            raise InputError("fast: clip_seconds must be that of the full features")
+        values = {"features": {**full.to_json(), **self.features}}
         try:
-            fast = AudioFeatures.from_json({**full.to_json(), **self.features})
+            fast = audio_features(Fields(values, "fast"), full.samples, full.sample_rate)
         except SpecError as error:
             raise InputError(f"fast: {error}") from None
-        if fast.clip_seconds != full.clip_seconds:
-            raise InputError("fast: clip_seconds must be that of the full features")
+        except FieldError as error:  # which says itself where
+            raise InputError(str(error)) from None
         return fast if fast.shape == full.shape else replace(fast, resize=full.shape)

@@ -124,6 +124,9 @@ class DeferralReport:
     test: SplitReport
     budgets: Sequence[BudgetLine]
 
+    def __str__(self) -> str:
+        return f"{self.name} with {self.big}"
+
     @property
     def system(self) -> PolicyReport:
         """The chosen policy on test."""

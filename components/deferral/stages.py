@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from components.constraint_evaluator.budgets import verdict
-from components.deferral.fast import FastAnswers, tune_fast
+from components.deferral.fast import FastAnswers, FastReport, tune_fast
 from components.deferral.pair import BigModel, Pair, ask_both, scores_of
-from components.deferral.recipe import SYSTEM_UNITS, DeferralRecipe, FastRecipe
+from components.deferral.recipe import FAST_UNITS, SYSTEM_UNITS, DeferralRecipe, FastRecipe
 from components.deferral.report import DeferralReport, SplitReport, split_report
 from components.deferral.tuning import tune
 from components.progress import progress
@@ -106,14 +105,11 @@ class FastStage:
         mode = tune_fast(answers, self._features, self._recipe.accuracy)
         return mode, answers.at(mode.threshold)
 
-    def judge(self, mode: FastMode, validation: dict[str, float], test: Clips) -> dict[str, Any]:
-        """The mode and its figures on both splits, JSON-able."""
-        return {
-            "features": asdict(mode.features),
-            "threshold": mode.threshold,
-            "validation": validation,
-            "test": self._answers(test).at(mode.threshold),
-        }
+    def judge(self, mode: FastMode, validation: dict[str, float], test: Clips) -> FastReport:
+        """What it does on clips it was not learned on, and whether the budgets are kept."""
+        measured = self._answers(test).at(mode.threshold)
+        budgets = verdict(self._recipe.budgets, measured, FAST_UNITS)
+        return FastReport(self._name, mode, validation, measured, budgets)
 
     def _answers(self, clips: Clips) -> FastAnswers:
         with progress(f"{self._name}: fast mode", 2 * len(clips.audio)) as bar:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 KINDS = ("stft", "log_mel", "mfcc")
+_LARGEST = 1e9  # of any number here, so that no product of them overflows
 
 
 class SpecError(ValueError):
@@ -41,12 +42,20 @@ class AudioFeatures:
             raise SpecError(f"features.kind is {self.kind!r}; choose one of {', '.join(KINDS)}")
         for name in ("sample_rate", "mel_bins", "coefficients"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SpecError(f"features.{name} is {value!r}; it must be a whole number above 0")
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not whole or not 1 <= value <= _LARGEST:
+                raise SpecError(
+                    f"features.{name} is {value!r:.60}; it must be a whole number above 0 and at "
+                    f"most {_LARGEST:g}"
+                )
         for name in ("clip_seconds", "frame_length_ms", "frame_step_ms", "log_offset"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise SpecError(f"features.{name} is {value!r}; it must be a number above 0")
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not 0 < value <= _LARGEST:
+                raise SpecError(
+                    f"features.{name} is {value!r:.60}; it must be a number above 0 and at most "
+                    f"{_LARGEST:g}"
+                )
         if not 0 <= self.low_hz < self.high_hz <= self.sample_rate / 2:
             raise SpecError(
                 f"features.low_hz and high_hz are {self.low_hz} and {self.high_hz}; they must "

@@ -58,6 +58,34 @@ def test_recipe_survives_the_trip_through_an_execution_parameter(tmp_path: Path)
         ({"fast": {"features": {"clip_seconds": 2}, "accuracy": 90}}, r"fast: clip_seconds"),
         ({"fast": {"features": {}, "accuracy": 90}}, r"fast: features is empty"),
         (
+            {"fast": {"features": {"frame_step_ms": float("inf")}, "accuracy": 90}},
+            r"fast: features\.frame_step_ms is inf; it must be a number above 0 and at most 1e\+09",
+        ),
+        (
+            {"fast": {"features": {"frame_length_ms": 10**400}, "accuracy": 90}},
+            r"fast: features\.frame_length_ms is 10{59}; it must be a number above 0",
+        ),
+        (
+            {"fast": {"features": {"mel_bins": 10**400}, "accuracy": 90}},
+            r"fast: features\.mel_bins is 10{59}; it must be a whole number above 0",
+        ),
+        (
+            {"fast": {"features": {"mel_bins": 10**8}, "accuracy": 90}},
+            r"v: fast\.features: too large for a device",
+        ),
+        (
+            {"fast": {"features": {"mel_bins": 20}, "accuracy": 90, "budgets": {"bytes": 3}}},
+            r"v\.yaml\.fast: budgets\.bytes is not measured; known metrics are accuracy",
+        ),
+        (
+            {"deferral": {"big": "b", "target": {"share": 0.1}, "budgets": {"accuracy": 100}}},
+            r"v\.yaml\.deferral: budgets\.accuracy is 100\.0; no accuracy is above 100 %",
+        ),
+        (
+            {"features": {"kind": "mfcc", "frame_step_ms": float("inf")}},
+            r"v\.yaml\.features: features\.frame_step_ms is inf",
+        ),
+        (
             {"training": {"epochs": 1, "augmentation": {"noise_snr_db": [9, 3]}}},
             r"augmentation: noise_snr_db is \(9\.0, 3\.0\)",
         ),
@@ -104,7 +132,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
         read_version(path)
 
 
-@pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2", "", "just words"])
+@pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2", "", "just words", "name: 2026-13-45"])
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match=r"v\.yaml"):
         read_version(written(tmp_path, text))
