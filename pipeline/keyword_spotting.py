@@ -6,7 +6,8 @@
 Without any setting it runs on synthetic words it makes itself.  Environment variables change
 that: ``ML4IOT_AUDIO`` (a zip or folder of ``<word>/*.wav``, or ``mini_speech_commands``, which is
 fetched), ``ML4IOT_SPLITS`` (a folder of given train, validation and test lists),
-``ML4IOT_FEEDBACK`` (a folder of clips that devices kept, for the train split alone),
+``ML4IOT_FEEDBACK`` (a folder of clips that devices kept, for the train split alone; in a split by
+speaker without the speakers of validation and test),
 ``ML4IOT_VERSIONS`` (comma-separated), ``ML4IOT_HOME``, ``ML4IOT_PUSH`` and ``ML4IOT_MODELS``.
 """
 

@@ -51,7 +51,8 @@ class AudioExampleGen(BaseComponent):
                 and 10 percent) or ``{"lists": {"train": "a/file.txt", …}}``.
             seed: of the split by speaker.
             feedback: a folder of ``<word>/*.wav`` that devices kept (``ml4iot-edge run
-                --feedback``), added to the train split alone; empty for none.
+                --keep``), added to the train split alone; empty for none. In a split by speaker,
+                clips of speakers who are in validation or test are left out.
 
         Raises:
             InputError: the input, the feedback or a list does not exist, or ``splits`` is not

@@ -48,18 +48,19 @@ class Executor(BaseExecutor):
                 split_writers(examples, files=_FILES) as writers,
                 progress("reading recordings", total) as bar,
             ):
-                judging: set[bytes] = set()
+                judging = Judging(by_speaker=splitting.lists is None)
                 for name, recordings in splits.items():
                     for recording in sorted(recordings, key=_shuffled):
                         serialised = to_example(recording, source.read(recording))
                         writers[name].write(serialised)
                         if name != "train":
-                            judging.add(_sound(serialised))
+                            judging.add(recording, serialised)
                         bar.advance()
                 if feedback:
                     words = {recording.word for recording in source.recordings}
-                    taken = add_feedback(Path(feedback), words, judging, writers["train"])
+                    taken, passed = add_feedback(Path(feedback), words, judging, writers["train"])
                     examples.set_int_custom_property("clips_feedback", taken)
+                    examples.set_int_custom_property("clips_feedback_left_out", passed)
         for name, recordings in splits.items():
             examples.set_int_custom_property(f"clips_{name}", len(recordings))
             speakers = len({recording.speaker for recording in recordings})
@@ -69,27 +70,48 @@ class Executor(BaseExecutor):
             logging.info("%d recordings are in no list and were left out", left_out)
 
 
+class Judging:
+    """What validation and test hold: what judges a model must not have taught it."""
+
+    def __init__(self, by_speaker: bool) -> None:
+        """``by_speaker``: the splits share no voices; lists that somebody gave may well do."""
+        self._by_speaker = by_speaker
+        self._sounds: set[bytes] = set()
+        self._speakers: set[str] = set()
+
+    def add(self, recording: Recording, serialised: bytes) -> None:
+        """Notes a clip of validation or test."""
+        self._sounds.add(_sound(serialised))
+        if self._by_speaker:
+            self._speakers.add(recording.speaker)
+
+    def knows(self, recording: Recording, serialised: bytes) -> bool:
+        """Whether they hold the very clip or, in a split by speaker, the voice."""
+        return recording.speaker in self._speakers or _sound(serialised) in self._sounds
+
+
 def add_feedback(
-    folder: Path, words: Collection[str], judging: Collection[bytes], train: SplitWriter
-) -> int:
+    folder: Path, words: Collection[str], judging: Judging, train: SplitWriter
+) -> tuple[int, int]:
     """Writes the clips on which the big model overruled a device into the train split.
 
-    A clip that validation or test hold as well, as when a device was tried on them, is left out:
-    what judges a model must not have taught it.
+    What validation or test know is left out, as when a device was tried on their clips.  A voice is
+    known by the speaker in the file's name; a clip whose speaker the device did not know bears the
+    device's own name, and is taken.
 
     Args:
         folder: of ``<word>/*.wav``; it may be empty.
         words: those of the main recordings.
-        judging: digests of the clips of validation and test.
+        judging: what validation and test hold.
         train: the split's writer.
 
     Returns:
-        How many clips were written.
+        How many clips were written, and how many left out.
 
     Raises:
         InputError: the folder does not exist, a clip cannot be read, or one is of another word.
     """
-    taken = known = 0
+    taken = 0
     with open_source(folder, fewest_words=0) as source:
         strange = sorted({recording.word for recording in source.recordings} - set(words))
         if strange:
@@ -99,13 +121,17 @@ def add_feedback(
             )
         for recording in sorted(source.recordings, key=_shuffled):
             serialised = to_example(recording, source.read(recording))
-            if _sound(serialised) in judging:
-                known += 1
-                continue
-            train.write(serialised)
-            taken += 1
-    logging.info("feedback: %d clips into train; %d of validation or test left out", taken, known)
-    return taken
+            if not judging.knows(recording, serialised):
+                train.write(serialised)
+                taken += 1
+        left_out = len(source.recordings) - taken
+    logging.info(
+        "feedback: %d clips into train; %d left out, whose voice or very clip is in validation "
+        "or test",
+        taken,
+        left_out,
+    )
+    return taken, left_out
 
 
 def parse_splits(text: str) -> Splitting:
