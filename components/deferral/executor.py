@@ -95,7 +95,7 @@ class Executor(BaseExecutor):
         ):
             _write(outcome, Path(place), stem)
         try:
-            _check(*filter(None, (outcome.deferral, outcome.fast)))
+            _check(*(r for r in (outcome.deferral, outcome.fast) if r is not None))
         except InputError:
             bless(blessing, None)
             raise
