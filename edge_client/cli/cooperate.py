@@ -197,7 +197,7 @@ def _ask(chosen: argparse.Namespace) -> int:
     collector = Collector(chosen.wait, rule, ensemble)
     nodes = _nodes(chosen, ensemble)
     publisher = Publisher(broker, topics, collector, chosen.in_flight, nodes, chosen.payload)
-    clips, tally = _Clips(chosen), Tally()
+    clips, tally = _Clips(chosen), Tally(ensemble.labels if ensemble else ())
     with publisher:
         began = ended = time.perf_counter()
         for decision in publisher.ask(clips):

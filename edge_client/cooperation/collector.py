@@ -16,7 +16,8 @@ from edge_client.cooperation.ensemble import Ensemble
 from edge_client.cooperation.messages import Prediction
 from edge_client.errors import EdgeError
 
-# A node that leaves so many clips in a row without an answer is waited for no more until it speaks.
+# A node that leaves so many clips in a row without an answer is waited for no more until it
+# answers one in time.
 SILENT_AFTER = 5
 MAX_NODES = 1000
 _REMEMBERED = 1024  # clips whose answers, once decided, can be told apart as late or duplicate
@@ -58,6 +59,12 @@ class _Pending:
     answers: dict[str, Prediction] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Finished:
+    deadline: float
+    heard: set[str]
+
+
 @dataclass
 class _Node:
     announced: bool  # by its presence, and so not gone before that is taken back
@@ -84,7 +91,7 @@ class Collector:
         self.decided: deque[Decision] = deque()
         self._wait_s, self._rule, self._ensemble = wait_s, rule, ensemble
         self._pending: OrderedDict[int, _Pending] = OrderedDict()  # in order of their deadlines
-        self._finished: OrderedDict[int, set[str]] = OrderedDict()
+        self._finished: OrderedDict[int, _Finished] = OrderedDict()
         self._nodes: dict[str, _Node] = {}
         self._published = -1
 
@@ -109,26 +116,29 @@ class Collector:
         expected = {name for name, node in self._nodes.items() if node.missed < SILENT_AFTER}
         self._pending[number] = _Pending(at, expected)
 
-    def answer(self, number: int | None, prediction: Prediction, at: float) -> None:
-        """A node answered a clip; None stands for a number no clip can have."""
+    def answer(self, number: int, prediction: Prediction, at: float) -> None:
+        """A node answered a clip."""
         self.expire(at)
-        if number is None or number > self._published or not self._heard(prediction.node):
+        pending, finished = self._pending.get(number), self._finished.get(number)
+        # In time for the wait, even where the answer was final before.
+        in_time = pending is not None or (finished is not None and at <= finished.deadline)
+        if number > self._published or not self._heard(prediction.node, in_time):
             self.counts.unknown += 1
             return
-        pending = self._pending.get(number)
-        heard = pending.answers.keys() if pending else self._finished.get(number, set())
+        heard = pending.answers.keys() if pending else finished.heard if finished else set()
         if prediction.node in heard:
             self.counts.duplicate += 1
         elif pending is None:
             self.counts.late += 1
-            self._finished.get(number, set()).add(prediction.node)
+            if finished is not None:
+                finished.heard.add(prediction.node)
         else:
             pending.answers[prediction.node] = prediction
             self._decide_if_complete(number, pending, at)
 
     def joined(self, node: str) -> None:
         """A node announced itself."""
-        if self._heard(node):
+        if self._heard(node, in_time=True):
             self._nodes[node].announced = True
 
     def left(self, node: str, at: float) -> None:
@@ -157,15 +167,27 @@ class Collector:
                 self._missed(name)
             self._decide(number, pending, deadline)
 
-    def _heard(self, name: str) -> bool:
-        """Takes note of a sign of life; course nodes give no other than their answers."""
+    def _heard(self, name: str, in_time: bool) -> bool:
+        """Takes note of a sign of life; course nodes give no other than their answers.
+
+        False where there is no place for another node. Who is always late is not waited for.
+        """
         if name not in self._nodes:
-            if len(self._nodes) == MAX_NODES:
+            if len(self._nodes) == MAX_NODES and not self._forget_a_silent_one():
                 return False
-            self._nodes[name] = _Node(announced=False)
+            self._nodes[name] = _Node(announced=False, missed=SILENT_AFTER)
             self.counts.joined += 1
-        self._nodes[name].missed = 0
+        if in_time:
+            self._nodes[name].missed = 0
         return True
+
+    def _forget_a_silent_one(self) -> bool:
+        for name, node in self._nodes.items():
+            if node.missed >= SILENT_AFTER:
+                del self._nodes[name]
+                self.counts.left += 1
+                return True
+        return False
 
     def _missed(self, name: str) -> None:
         node = self._nodes.get(name)
@@ -183,7 +205,7 @@ class Collector:
 
     def _decide(self, number: int, pending: _Pending, at: float) -> None:
         del self._pending[number]
-        self._finished[number] = set(pending.answers)
+        self._finished[number] = _Finished(pending.published + self._wait_s, set(pending.answers))
         if len(self._finished) > _REMEMBERED:
             self._finished.popitem(last=False)
         labels = self._labels(pending)

@@ -26,7 +26,7 @@ def combine(rule: str, outputs: Scores, weights: Sequence[float] | None = None) 
     - ``sum``: the softmax of the sum of log-probabilities, which are the logits up to a constant
       (product of experts; J. Kittler and others, On combining classifiers, 1998, equation 8 with
       equal priors); probabilities below 1e-4 are taken as 1e-4, so that none vetoes alone;
-    - ``weighted``: the same with a weight for each model;
+    - ``weighted``: the same with a weight for each model, equal ones where all are 0;
     - ``mean``: the mean of the probabilities (Kittler's sum rule);
     - ``vote``: a vote for the likeliest label each, ties broken by the mean:
       (votes + mean) / (models + 1).
@@ -49,6 +49,8 @@ def combine(rule: str, outputs: Scores, weights: Sequence[float] | None = None) 
                 f"combination weighted: {len(weights or ())} weights for {values.shape[-2]} models"
             )
         factors = np.asarray(weights, np.float64)[:, np.newaxis]
+        if not factors.any():  # only models that were found to help nobody answered
+            factors = np.ones_like(factors)
         return softmax((factors * log_scores(values)).sum(axis=-2))
     if rule not in _PLAIN:
         raise CombinationError(f"no combination {rule!r}; there are {', '.join(RULES)}")

@@ -86,6 +86,7 @@ class Connection:
         largest: int,
         presence: Presence | None = None,
         on_lost: Callable[[], None] | None = None,
+        on_refused: Callable[[BrokerError], None] | None = None,
     ) -> None:
         """Connects nothing yet; see :meth:`__enter__`.
 
@@ -98,6 +99,8 @@ class Connection:
             largest: payloads of more bytes are not handed on, only counted.
             presence: published after every subscription; the last will empties it.
             on_lost: called on the MQTT thread when the broker is lost.
+            on_refused: called on the MQTT thread whenever a broker that was lost is there again
+                and does not want us; it is asked again by and by.
         """
         from paho.mqtt.client import Client, MQTTv311
         from paho.mqtt.enums import CallbackAPIVersion
@@ -106,10 +109,11 @@ class Connection:
         self.sessions = 0  # how often the broker took us and our subscriptions
         self.too_large = 0
         self._subscriptions = [(topic, 0) for topic in subscriptions]
-        self._on_message, self._on_lost = on_message, on_lost
+        self._on_message, self._on_lost, self._on_refused = on_message, on_lost, on_refused
         self._largest = largest
         self._presence = presence
-        self._ready, self._refused = Event(), ""
+        self._ready = Event()
+        self.refused = ""  # why the broker does not want us, if so
         client_id = f"{name}-{secrets.token_hex(6)}"
         self._client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTv311)
         self._client.connect_timeout = CONNECT_TIMEOUT_S
@@ -147,9 +151,9 @@ class Connection:
         self._client.loop_start()
         deadline = time.monotonic() + READY_TIMEOUT_S
         while not self._ready.wait(0.05):
-            if self._refused or time.monotonic() > deadline:
+            if self.refused or time.monotonic() > deadline:
                 self._stop()
-                why = self._refused or f"no answer in MQTT within {READY_TIMEOUT_S:g} s"
+                why = self.refused or f"no answer in MQTT within {READY_TIMEOUT_S:g} s"
                 raise BrokerError(f"broker {self.broker}: {why}")
         return self
 
@@ -177,19 +181,28 @@ class Connection:
 
     def _connected(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            self._refused = f"refused ({reason})"
+            self._refuse(f"refused ({reason})")
         else:
             client.subscribe(self._subscriptions)
 
     def _subscribed(self, client: Any, data: Any, mid: int, reasons: Any, properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
-            self._refused = "it does not allow our subscriptions"
+            self._refuse("it does not allow our subscriptions")
+            if self.sessions:
+                # Else we would stay, and hear nothing; the client's own back-off begins with this.
+                client.socket().shutdown(socket.SHUT_RDWR)
             return
         # Only now: whoever sees us there may count on our hearing what comes.
         if self._presence is not None:
             client.publish(self._presence.topic, self._presence.payload, retain=True)
         self.sessions += 1
+        self.refused = ""
         self._ready.set()
+
+    def _refuse(self, why: str) -> None:
+        self.refused = why
+        if self.sessions and self._on_refused is not None:
+            self._on_refused(BrokerError(f"broker {self.broker}: {why}; it is asked again"))
 
     def _disconnected(
         self, client: Any, data: Any, flags: Any, reason: Any, properties: Any

@@ -75,7 +75,9 @@ class Node:
             self._inbox.put,
             MAX_AUDIO_BYTES,
             presence=Presence(topics.node(node), write_presence(node, model, time.time())),
+            on_refused=lambda error: self._on_refused(error),
         )
+        self._on_refused: Callable[[EdgeError], None] = lambda _: None
 
     @property
     def counts(self) -> NodeCounts:
@@ -95,11 +97,13 @@ class Node:
         Args:
             stop: set from another thread or by a signal.
             on_ready: called once, when clips are heard.
-            on_refused: called with the reason for every clip that is not answered.
+            on_refused: called with the reason for every clip that is not answered, and whenever
+                the broker, once lost, does not want us back.
 
         Raises:
             BrokerError: there is no broker to begin with.
         """
+        self._on_refused = on_refused
         with self._connection:
             on_ready()
             while not stop.is_set():

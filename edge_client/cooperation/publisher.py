@@ -72,7 +72,7 @@ class Publisher:
             broker,
             "ml4iot-ask",
             (topics.all_predictions, topics.all_nodes),
-            self._inbox.put,
+            lambda said: self._inbox.put(said, len(said.payload)),
             MAX_PREDICTION_BYTES,
             on_lost=lambda: self._inbox.put(_Lost(time.perf_counter())),
         )
@@ -136,9 +136,8 @@ class Publisher:
         if not self._connection.ready:
             self._away_since = self._away_since or now
             if now > self._away_since + PATIENCE_S and not self._collector.in_flight:
-                raise BrokerError(
-                    f"broker {self._connection.broker}: gone for {PATIENCE_S:g} s; start it again"
-                )
+                why = self._connection.refused or f"gone for {PATIENCE_S:g} s; start it again"
+                raise BrokerError(f"broker {self._connection.broker}: {why}")
             return False
         self._away_since = None
         if self._session != self._connection.sessions:
@@ -181,8 +180,11 @@ class Publisher:
     def _take_prediction(self, clip: str, said: Arrived) -> None:
         counts = self._collector.counts
         number = self._ids.number(clip)
-        if number is None and is_clip_id(clip):
-            counts.foreign += 1
+        if number is None:  # told before it is read, for there may be many
+            if is_clip_id(clip):
+                counts.foreign += 1
+            else:
+                counts.unknown += 1
             return
         try:
             prediction = read_prediction(said.payload)

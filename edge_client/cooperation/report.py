@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ class Report:
     known: int  # clips whose folder is named as a label
     right: int
     seconds: float
-    latency_ms: dict[str, float]
+    latency_ms: dict[str, float]  # empty where nobody answered
     combination: str
     counts: Counts
     answers_lost: int
@@ -58,9 +59,12 @@ class Report:
                 f"accuracy {100 * self.right / self.known:.2f} % ({self.right} of {self.known}, "
                 f"95 % interval {100 * low:.2f} to {100 * high:.2f} %)"
             )
+        elif self.unanswered == self.clips:
+            accuracy = "nobody answered"
         else:
             accuracy = "no accuracy, for no folder is named as a label"
-        latency = ", ".join(f"{name} {value:.1f}" for name, value in self.latency_ms.items())
+        values = [f"{name} {value:.1f}" for name, value in self.latency_ms.items()]
+        latency = ", ".join(values) or "none"
         counts = self.counts
         answers = {
             "used": counts.used,
@@ -86,10 +90,11 @@ class Report:
 class Tally:
     """Adds up decisions."""
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Iterable[str] = ()) -> None:
+        """``labels`` are known before any answer, from an ensemble."""
         self._latencies: list[float] = []
         self._words: Counter[tuple[str, bool]] = Counter()
-        self._labels: set[str] = set()
+        self._labels = set(labels)
         self._unanswered = 0
 
     def add(self, word: str, decision: Decision) -> None:
@@ -104,14 +109,17 @@ class Tally:
     def report(self, seconds: float, rule: str, counts: Counts, lost: int) -> Report:
         """The whole; a clip of a known word without an answer counts as wrong."""
         known = {key: n for key, n in self._words.items() if key[0] in self._labels}
-        values = np.percentile(self._latencies or [0.0], _PERCENTILES)
+        latency_ms = {}
+        if self._latencies:
+            values = np.percentile(self._latencies, _PERCENTILES).tolist()
+            latency_ms = {f"p{p}": v for p, v in zip(_PERCENTILES, values, strict=True)}
         return Report(
             clips=sum(self._words.values()),
             unanswered=self._unanswered,
             known=sum(known.values()),
             right=sum(n for (_, right), n in known.items() if right),
             seconds=seconds,
-            latency_ms={f"p{p}": float(v) for p, v in zip(_PERCENTILES, values, strict=True)},
+            latency_ms=latency_ms,
             combination=rule,
             counts=counts,
             answers_lost=lost,

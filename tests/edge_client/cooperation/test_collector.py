@@ -163,9 +163,40 @@ def test_a_silent_node_is_not_waited_for_until_it_speaks(announced):
     assert decision.missing == ()
     assert decision.latency_ms == pytest.approx(100)
     assert collector.counts.left == (0 if announced else 1)
-    collector.answer(10, says("b", 0.9), 105.0)
+    collector.answer(10, says("b", 0.9), 100.9)  # after the others, but in time
     (decision,) = miss(collector, 1, first=11)
     assert decision.missing == ("b",)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_node_that_is_always_late_is_not_waited_for(announced):
+    collector = Collector(WAIT)
+    collector.joined("a")
+    if announced:
+        collector.joined("b")
+    missing = []
+    for number in range(3 * SILENT_AFTER):
+        (decision,) = miss(collector, 1, first=number)
+        collector.answer(number, says("b", 0.9), 10.0 * number + 6)
+        missing.append(decision.missing)
+    assert missing[SILENT_AFTER:] == [()] * 2 * SILENT_AFTER
+    assert collector.counts.late == 3 * SILENT_AFTER
+
+
+def test_ghosts_make_room_for_a_node_that_speaks():
+    collector = Collector(WAIT)
+    for number in range(MAX_NODES):
+        collector.joined(f"ghost{number}")
+    for number in range(SILENT_AFTER):
+        collector.published(number, 10.0 * number)
+        collector.expire(10.0 * number + 5)
+    collector.published(100, 1000.0)
+    collector.answer(100, says("a", 0.9), 1000.1)
+    collector.published(101, 1001.0)
+    collector.answer(101, says("a", 0.9), 1001.1)
+    assert collector.decided[-1].answered_by == ("a",)
+    assert collector.counts.unknown == 0
+    assert collector.nodes == MAX_NODES
 
 
 def test_other_labels_than_most(collector):
@@ -229,11 +260,10 @@ def test_weights_go_by_the_models_name(model, label):
 
 
 def test_answers_to_clips_nobody_asked(collector):
-    collector.answer(None, says("x", 0.9), 10.0)
     collector.answer(0, says("x", 0.9), 10.0)
     collector.published(0, 11.0)
     collector.answer(1, says("a", 0.9), 11.0)
-    assert collector.counts.unknown == 3
+    assert collector.counts.unknown == 2
     assert collector.nodes == 2
 
 

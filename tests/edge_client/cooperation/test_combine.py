@@ -33,6 +33,10 @@ def test_weights_are_exponents():
     assert alone == pytest.approx(squares / squares.sum())
 
 
+def test_where_no_model_counts_all_do():
+    assert combine("weighted", TWO_TO_ONE, [0, 0, 0]) == pytest.approx(combine("sum", TWO_TO_ONE))
+
+
 def test_a_tie_of_votes_goes_to_the_surer():
     outputs = np.array([[0.9, 0.1], [0.2, 0.8]])
     assert combine("vote", outputs).argmax() == 0

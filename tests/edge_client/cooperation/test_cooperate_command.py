@@ -12,7 +12,7 @@ from edge_client.__main__ import main
 from edge_client.cooperation import connection
 from edge_client.cooperation.connection import BrokerAddress, BrokerError, Connection
 from edge_client.cooperation.ensemble import Ensemble, Member, write_ensemble
-from tests.edge_client.cooperation.room import LIMIT_S
+from tests.edge_client.cooperation.room import LIMIT_S, eventually
 from tests.edge_client.tiny import EXAMPLES, LABELS, wav
 
 NOBODY = "127.0.0.1:9"
@@ -104,8 +104,22 @@ def test_nobody_there_is_said(run, room, words):
     )
     assert status == 0
     assert [json.loads(line)["label"] for line in out] == [None] * 3
-    assert "no accuracy" in err[0]
+    assert "nobody answered" in err[0]
     assert "3 without an answer" in err[0]
+    assert "latency ms: none" in err[1]
+
+
+def test_a_total_outage_of_an_ensemble_is_no_accuracy_at_all(run, room, words, tmp_path):
+    path, report = tmp_path / "ensemble.json", tmp_path / "report.json"
+    write_ensemble(path, Ensemble((Member("tones", "0" * 64),), "sum", ("high", "low")))
+    status, _, err = run(
+        *("ask", words / "high", "--broker", room.broker, "--prefix", room.topics.prefix),
+        *("--nodes", 0, "--wait", 0.1, "--ensemble", path, "--summary", "--report", report),
+    )
+    assert status == 0
+    assert "accuracy 0.00 % (0 of " in err[0]
+    values = json.loads(report.read_text())
+    assert (values["accuracy"], values["latency_ms"]) == (0, {})
 
 
 def test_a_bad_recording_costs_a_line(run, room, words, tmp_path):
@@ -196,6 +210,38 @@ def test_somebody_else_on_the_port(monkeypatch, answer, said):
         assert not thread.is_alive()
     assert said in str(caught.value)
     assert str(address) in str(caught.value)
+
+
+def packet(client):
+    """What follows the head of one MQTT packet of less than 128 bytes."""
+    return client.recv(client.recv(2)[1])
+
+
+def test_a_broker_that_refuses_later_is_told_and_asked_again():
+    def talk():
+        for code in (b"\0", b"\x80", b"\0"):
+            client, _ = listening.accept()
+            with client:
+                packet(client)
+                client.sendall(b"\x20\x02\x00\x00")
+                client.sendall(b"\x90\x03" + packet(client)[:2] + code)
+                if code == b"\x80":
+                    client.recv(100)  # until it gives up
+                elif said:
+                    done.wait(LIMIT_S)
+
+    said, done = [], threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=talk)
+        thread.start()
+        address = BrokerAddress("127.0.0.1", listening.getsockname()[1])
+        made = Connection(address, "t", ("a",), lambda _: None, 99, on_refused=said.append)
+        with made:
+            eventually(lambda: made.sessions == 2 and made.ready)
+            assert ["does not allow our subscriptions" in str(each) for each in said] == [True]
+            assert made.refused == ""
+            done.set()
+        thread.join(LIMIT_S)
 
 
 def test_a_broker_that_stays_away_ends_the_questions(mosquitto, keyword_bundle, monkeypatch):

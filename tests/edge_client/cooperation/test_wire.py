@@ -187,6 +187,15 @@ def test_the_oldest_makes_room():
     assert inbox.dropped == 2
 
 
+def test_large_ones_make_room_sooner():
+    inbox = Inbox(10, most_bytes=100)
+    for number in range(6):
+        inbox.put(number, size=30)
+    assert [inbox.get(0) for _ in range(4)] == [3, 4, 5, None]
+    inbox.put("again", size=90)
+    assert (inbox.get(0), inbox.dropped) == ("again", 3)
+
+
 def test_who_waits_is_woken():
     inbox = Inbox(1)
     got = []
