@@ -67,6 +67,7 @@ class Batcher:
         self._asking = 0  # questions in these calls
         self._rate = _Rate()
         self._last_answer = 0.0  # by the loop's clock
+        self._closed = False
         metrics.waiting.set_function(lambda: self._waiting)
 
     def check_room(self) -> None:
@@ -118,13 +119,14 @@ class Batcher:
         return future
 
     async def close(self) -> None:
-        """Ends the calls that are on their way."""
+        """Ends the calls that are on their way, and begins no other."""
+        self._closed = True
         for call in tuple(self._calls):
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
 
     def _start_calls(self) -> None:
-        while self._waiting and len(self._calls) < self._limits.in_flight:
+        while self._waiting and not self._closed and len(self._calls) < self._limits.in_flight:
             kinds = [kind for kind, queue in self._queues.items() if queue]
             oldest = min(kinds, key=lambda kind: next(iter(self._queues[kind])).deadline)
             queue = self._queues[oldest]

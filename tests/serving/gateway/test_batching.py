@@ -22,10 +22,15 @@ class Model:
     def __init__(self) -> None:
         self.batches: list[tuple[str | None, list[bytes]]] = []
         self.call_s = CALL_S
+        self.cancelled = 0
 
     async def __call__(self, kind: str | None, inputs: Sequence[bytes]) -> list[Answer]:
         self.batches.append((kind, list(inputs)))
-        await asyncio.sleep(self.call_s)
+        try:
+            await asyncio.sleep(self.call_s)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
         return [Answer(each.decode(), (each.decode(),), (1.0,)) for each in inputs]
 
 
@@ -120,14 +125,16 @@ def test_the_time_runs_from_when_the_body_was_there():
     asyncio.run(ask())
 
 
-def test_closing_ends_what_is_on_its_way():
+def test_closing_ends_what_is_on_its_way_and_begins_nothing_new():
     async def ask() -> None:
-        under_test = batcher(Model())
-        future = under_test.put(Question(b"a"))
+        model = Model()
+        model.call_s = 30
+        under_test = batcher(model, max_batch=1)
+        futures = [under_test.put(Question(b"a")) for _ in range(3)]
         await asyncio.sleep(CALL_S / 10)
-        await under_test.close()
-        future.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await future
+        await asyncio.wait_for(under_test.close(), 5)
+        await asyncio.sleep(CALL_S / 10)  # what begins when a call ends would begin now
+        assert (len(model.batches), model.cancelled) == (1, 1)
+        assert not any(each.done() for each in futures)
 
     asyncio.run(ask())
