@@ -29,7 +29,7 @@ from serving.options import ServeOptions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = REPOSITORY / "models"
-KEYWORDS = ("kws-a", "kws-b", "kws-c", "little")
+KEYWORDS = ("kws-a", "kws-b", "kws-c", "kws-d", "little")
 FORECASTERS = ("th-a", "th-b", "th-a3", "th-b9")
 _BEGIN, _END = "<!-- figures: begin -->", "<!-- figures: end -->"
 DATA = ("mini_speech_commands.zip", "jena_climate_2020.csv.zip", "splits/kws_test_split.txt")
