@@ -178,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "100000")
         self.end_headers()
         with contextlib.suppress(OSError):
-            for _ in range(int(HOLD_LIMIT_S / SLOW_S)):
+            for _ in range(int(2 * HOLD_LIMIT_S / SLOW_S)):
                 self.wfile.write(b" ")
                 threading.Event().wait(SLOW_S)
         self.close_connection = True

@@ -104,14 +104,17 @@ def test_a_backend_that_is_mad_is_told_after_the_patience(tmp_path, backend, mod
     assert "(waited 0.5 s)" in said
 
 
-def test_it_can_be_stopped_while_the_backend_drips(tmp_path, backend):
-    backend.behaviour.mode = "drip"
-    log = tmp_path / "log"
-    options = ("--backend", backend.url, "--patience", "60", "--port", "0", "--log-file", str(log))
-    process = subprocess.Popen([sys.executable, "-m", "serving.gateway", *options])
-    until(lambda: log.exists() and "the model is away" in log.read_text())
+def test_patience_and_sigterm_end_the_first_look(tmp_path, backend):
+    """The model hears silence at the first look, and here it takes its time to answer."""
+    backend.behaviour.go.clear()
+    command = (sys.executable, "-m", "serving.gateway", "--backend", backend.url, "--port", "0")
+    options = ("--timeout", "60", "--log-file", str(tmp_path / "log"))
+    process = subprocess.Popen([*command, *options, "--patience", "60"])
+    until(lambda: bool(backend.behaviour.calls))
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
+    said = refused(gateway(*command[3:], *options, "--patience", "0.5"))
+    assert "takes too long to answer (waited 0.5 s)" in said
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70])

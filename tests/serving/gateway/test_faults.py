@@ -119,6 +119,13 @@ def test_a_dead_backend_is_told_and_its_return_is_noticed(tmp_path):
     assert any(each.startswith("the model is away") for each in messages)
 
 
+def test_a_backend_that_drips_is_away(gateway, backend):
+    backend.behaviour.mode = "drip"
+    until(lambda: send(gateway, "GET", "/healthz").status == 503)
+    backend.reset()
+    until(lambda: send(gateway, "GET", "/healthz").status == 200)
+
+
 def test_questions_gather_while_the_model_is_busy(gateway, backend):
     backend.behaviour.go.clear()
     first = Clients(gateway, [0])
