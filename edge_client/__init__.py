@@ -1,1 +1,1 @@
-"""All that runs on a device: features, inference and the bundles they come in."""
+"""All that runs on a device: features, inference, bundles, asking a big model, cooperation."""

@@ -1,1 +1,1 @@
-"""The server side at run time: TensorFlow Serving, or the embedded server that stands in for it."""
+"""The server side at run time: TensorFlow Serving or its stand-in, the gateway, an MQTT broker."""
