@@ -14,7 +14,8 @@ speaker without the speakers of validation and test),
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,15 @@ from pipeline.stages import assemble, to_the_edge, to_the_server
 if TYPE_CHECKING:  # TFX must not be imported before our components have chosen Keras 2
     from tfx import v1 as tfx
     from tfx.dsl.components.base.base_component import BaseComponent
+    from tfx.types.channel import BaseChannel
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A version's model, and the features it hears."""
+
+    transform: MfccTransform
+    trainer: Trainer
 
 
 def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
@@ -47,65 +57,96 @@ def create_pipeline() -> tuple[tfx.dsl.Pipeline, Settings]:
     audio = clips.outputs["examples"]
     checks, gate = validation(audio, SCHEMAS / "audio")
     components = [clips, *checks]
+    trained = train(settings, audio, gate.outputs["approval"], components)
+    pushers = judge_and_push(settings, audio, trained, components)
+    cooperate(settings, audio, pushers, components)
+    return assemble(settings, components), settings
+
+
+def train(
+    settings: Settings,
+    audio: BaseChannel,
+    approval: BaseChannel,
+    components: list[BaseComponent],
+) -> dict[str, Trained]:
+    """Adds features and trainings, each kind of features once; gives them by version."""
     transforms: dict[str, MfccTransform] = {}
-    trainers: dict[str, Trainer] = {}
+    trained: dict[str, Trained] = {}
     for version in teachers_first(settings.versions):
         features = to_json(version.features)
         if features not in transforms:
             transforms[features] = MfccTransform(
-                examples=audio, features=features, approval=gate.outputs["approval"]
+                examples=audio, features=features, approval=approval
             ).with_id(f"MfccTransform.{len(transforms) + 1}")
             components.append(transforms[features])
-        examples = transforms[features].outputs["transformed_examples"]
-        specification = transforms[features].outputs["specification"]
+        transform = transforms[features]
         teacher = teacher_of(version, settings.versions)
         trainer = Trainer(
             name=version.name,
             recipe=to_json(version.recipe),
             checkpoints=str(settings.checkpoints),
-            examples=examples,
-            specification=specification,
+            examples=transform.outputs["transformed_examples"],
+            specification=transform.outputs["specification"],
             audio=audio,
-            teacher=trainers[teacher.name].outputs["model"] if teacher else None,
+            teacher=trained[teacher.name].trainer.outputs["model"] if teacher else None,
         ).with_id(f"Trainer.{version.name}")
-        trainers[version.name] = trainer
         components.append(trainer)
-    cooperating: list[BaseComponent] = []
+        trained[version.name] = Trained(transform, trainer)
+    return trained
+
+
+def judge_and_push(
+    settings: Settings,
+    audio: BaseChannel,
+    trained: Mapping[str, Trained],
+    components: list[BaseComponent],
+) -> dict[str, BaseComponent]:
+    """Adds compression, verdicts and pushes; gives the pushers by version."""
+    pushers: dict[str, BaseComponent] = {}
+    tuners: list[tuple[Version, BaseComponent]] = []
     for version in settings.versions:
-        trainer = trainers[version.name]
+        transform, trainer = trained[version.name].transform, trained[version.name].trainer
         if version.compression:
-            features = transforms[to_json(version.features)]
             big = big_of(version, settings.versions)
             stages = to_the_edge(
                 version,
                 settings,
                 trainer,
-                features.outputs["transformed_examples"],
-                features.outputs["specification"],
+                transform.outputs["transformed_examples"],
+                transform.outputs["specification"],
                 measured_on=audio,
                 audio=audio,
-                big=trainers[big.name] if big else None,
+                big=trained[big.name].trainer if big else None,
             )
-            components += stages
-            if version.cooperates:
-                cooperating.append(stages[-1])
+            if big is not None:
+                tuners.append((big, stages[-2]))
         else:
-            components += to_the_server(version, settings, trainer, clips=audio)
-    by_id = {component.id: component for component in components}
-    for version in settings.versions:
-        big = big_of(version, settings.versions)
-        if big is not None:  # it is served only if those that ask it do well with it
-            by_id[f"Pusher.{big.name}"].add_upstream_node(by_id[f"DeferralTuner.{version.name}"])
-    if len(cooperating) > 1:  # one alone has nobody to decide with
-        cooperation = CooperationTuner(
-            bundles=[pusher.inputs["bundle"] for pusher in cooperating],
-            pushed=[pusher.outputs["pushed"] for pusher in cooperating],
-            examples=audio,
-            destination=str(settings.push),
-            reports=str(settings.tuning),
+            stages = to_the_server(version, settings, trainer, clips=audio)
+        components += stages
+        pushers[version.name] = stages[-1]
+    for big, tuner in tuners:  # it is served only if those that ask it do well with it
+        pushers[big.name].add_upstream_node(tuner)
+    return pushers
+
+
+def cooperate(
+    settings: Settings,
+    audio: BaseChannel,
+    pushers: Mapping[str, BaseComponent],
+    components: list[BaseComponent],
+) -> None:
+    """Adds how the versions that cooperate decide together; one alone has nobody to do so with."""
+    members = [pushers[version.name] for version in settings.versions if version.cooperates]
+    if len(members) > 1:
+        components.append(
+            CooperationTuner(
+                bundles=[pusher.inputs["bundle"] for pusher in members],
+                pushed=[pusher.outputs["pushed"] for pusher in members],
+                examples=audio,
+                destination=str(settings.push),
+                reports=str(settings.tuning),
+            )
         )
-        components.append(cooperation)
-    return assemble(settings, components), settings
 
 
 def recordings(settings: Settings) -> Path:
