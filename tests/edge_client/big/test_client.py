@@ -160,13 +160,14 @@ def test_the_servers_own_words_about_an_error(big, client_of, question):
 
 @pytest.mark.parametrize("how", ["hang", *DRIPS])
 def test_a_server_that_hangs_costs_the_timeout_and_no_more(big, client_of, question, how):
+    client = client_of(big.url, timeout=1.0, breaker=Breaker(failures=2))
+    assert client.ask(question).argmax() == 0  # the description is here, the connection open
     big.always = how
-    client = client_of(big.url, timeout=0.2, breaker=Breaker(failures=2))
     assert "no answer in time" in refused(client, question)
-    assert len(big.questions) == 1
+    assert len(big.questions) == 2
     refused(client, question)
     assert "left alone" in refused(client, question)
-    assert len(big.questions) == 2
+    assert len(big.questions) == 3
 
 
 @pytest.mark.parametrize("how", ["hang", *DRIPS])
