@@ -188,7 +188,7 @@ def test_retry_after_is_waited_for_where_there_is_time(big, client_of, question)
 def test_retry_after_beyond_the_timeout_is_respected_by_the_questions_after(
     big, client_of, question
 ):
-    client = client_of(big.url, timeout=0.5)
+    client = client_of(big.url, timeout=2.0)
     big.script.append("429 60")
     assert "status 429" in refused(client, question, Because.BUSY)
     assert "left alone" in refused(client, question, Because.BUSY)

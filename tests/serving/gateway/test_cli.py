@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,19 @@ from serving.options import UsageError
 from serving.readiness import is_ready
 from tests.serving.exchange import send
 from tests.serving.gateway.clips import body
+from tests.serving.gateway.fake_backend import FakeBackend
 from tests.serving.gateway.test_faults import until
 
 LIMIT_S = 120
 NOWHERE = ("--backend", "http://127.0.0.1:9", "--patience", "0", "--port", "0")
+
+
+@pytest.fixture
+def backend() -> Iterator[FakeBackend]:
+    """One that no other test's gateway asks."""
+    with FakeBackend() as backend:
+        backend.reset()
+        yield backend
 
 
 def gateway(*arguments: object) -> subprocess.CompletedProcess[str]:
