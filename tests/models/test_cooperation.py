@@ -19,7 +19,7 @@ from tests.benchmarks.cooperation import (
 from tests.benchmarks.figures import official_clips
 
 FILE = MODELS / "cooperation.json"
-# 97.0 is wanted; three of the four learned from the same Big and err together (README).
+# 97.0 is wanted; all four learned from the same Big and err together (README).
 REACHED = 96.7
 
 
