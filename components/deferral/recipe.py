@@ -8,9 +8,9 @@ from typing import Any
 
 from components.constraint_evaluator.budgets import budgets_fault
 from components.errors import InputError
-from edge_client.bundle.fields import FieldError, Fields
 from edge_client.bundle.parse import audio_features
 from edge_client.features.spec import AudioFeatures, SpecError
+from edge_client.fields import FieldError, Fields
 from edge_client.payload import PAYLOADS
 
 # What a budget can bound of both models together: on all test clips, with MB of 2^20 bytes.

@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from edge_client.bundle.fields import FieldError, Fields
 from edge_client.bundle.parse import (
     MAX_LABELS,
     MAX_RATE,
@@ -17,6 +16,7 @@ from edge_client.bundle.parse import (
 )
 from edge_client.errors import EdgeError
 from edge_client.features.spec import AudioFeatures, SpecError, Standardisation
+from edge_client.fields import FieldError, Fields
 
 _MAX_PAYLOADS = 100
 # Features are logarithms or what a DCT makes of them.  Within these, no float32 made of them

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from edge_client.bundle.errors import (
     BundleManifestError,
     BundleTooLargeError,
 )
-from edge_client.bundle.fields import FieldError, Fields
 from edge_client.bundle.manifest import (
     FORMAT,
     MAX_MODEL_BYTES,
@@ -37,6 +35,7 @@ from edge_client.bundle.manifest import (
 )
 from edge_client.deferral.policies import LEARNED_FEATURES, POLICIES
 from edge_client.features.spec import AudioFeatures, RecordWindow, SpecError, Standardisation
+from edge_client.fields import FieldError, Fields, strict_json
 
 TASKS = ("keyword_spotting", "forecasting")
 MAX_MANIFEST_BYTES = 4 * 2**20
@@ -71,7 +70,7 @@ def parse_manifest(data: bytes, name: str) -> Manifest:
     if len(data) > MAX_MANIFEST_BYTES:
         raise BundleTooLargeError(f"{name}: its manifest is larger than {MAX_MANIFEST_BYTES} bytes")
     try:
-        values = json.loads(data, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+        values = strict_json(data)
     except (ValueError, RecursionError) as error:
         raise BundleManifestError(f"{name}: its manifest is no JSON ({error})") from None
     version = values.get("format") if isinstance(values, dict) else None
@@ -300,14 +299,3 @@ def _golden(
 def _origin(fields: Fields) -> Origin:
     with fields.mapping("created_by") as part:
         return Origin(part.text("pipeline"), part.text("run_id"), part.text("recipe"))
-
-
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("a field stands in it twice")
-    return values
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_client.bundle.fields import FieldError, Fields
 from edge_client.cooperation.combine import RULES
 from edge_client.errors import EdgeError
+from edge_client.fields import FieldError, Fields
 from edge_client.files import check_size, read_input, write_whole
 
 FORMAT = 1

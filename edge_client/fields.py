@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -11,6 +12,16 @@ from typing import Any
 
 class FieldError(ValueError):
     """A field unknown, missing, of the wrong type or out of range; the message says which."""
+
+
+def strict_json(data: bytes | str) -> Any:
+    """The value of a JSON text in which no field stands twice and every number is one.
+
+    Raises:
+        ValueError: it is no such text.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(data, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
 
 
 class Fields:
@@ -150,3 +161,14 @@ class Fields:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a field stands in it twice")
+    return values
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
