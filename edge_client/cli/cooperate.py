@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_client.cli.broker_options import add_broker_arguments, broker_of
 from edge_client.cli.messages import native_silence, say
 from edge_client.cli.parser import OneLineParser
 from edge_client.cooperation.rules import RULES
@@ -123,9 +124,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _add_broker(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--broker", required=True, metavar="HOST[:PORT]", help="an MQTT broker (port 1883)"
-    )
+    add_broker_arguments(parser)
     parser.add_argument(
         "--prefix",
         default=DEFAULT_PREFIX,
@@ -138,12 +137,11 @@ def _node(chosen: argparse.Namespace) -> int:
     from threading import Event
 
     from edge_client.bundle.file import read_bundle
-    from edge_client.cooperation.connection import BrokerAddress
     from edge_client.cooperation.node import Node
     from edge_client.cooperation.topics import Topics, check_node_id
     from edge_client.predictor import AudioPredictor
 
-    broker, topics = BrokerAddress.parse(chosen.broker), Topics(chosen.prefix)
+    broker, topics = broker_of(chosen), Topics(chosen.prefix)
     bundle = read_bundle(chosen.bundle)
     name = bundle.manifest.name
     node_id = check_node_id(chosen.id or f"{name}-{secrets.token_hex(4)}")
@@ -182,7 +180,6 @@ class _Refusals:
 
 def _ask(chosen: argparse.Namespace) -> int:
     from edge_client.cooperation.collector import Collector
-    from edge_client.cooperation.connection import BrokerAddress
     from edge_client.cooperation.ensemble import read_ensemble
     from edge_client.cooperation.publisher import Publisher
     from edge_client.cooperation.report import Tally
@@ -191,7 +188,7 @@ def _ask(chosen: argparse.Namespace) -> int:
 
     if not chosen.inputs and not chosen.list:
         raise EdgeError("no INPUT; name recordings or a --list of them")
-    broker, topics = BrokerAddress.parse(chosen.broker), Topics(chosen.prefix)
+    broker, topics = broker_of(chosen), Topics(chosen.prefix)
     ensemble = read_ensemble(chosen.ensemble) if chosen.ensemble else None
     rule = chosen.combine or (ensemble.combination if ensemble else "sum")
     collector = Collector(chosen.wait, rule, ensemble)

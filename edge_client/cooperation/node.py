@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 
-from edge_client.cooperation.connection import Arrived, BrokerAddress, Connection, Presence
 from edge_client.cooperation.inbox import Inbox
 from edge_client.cooperation.messages import write_prediction, write_presence
 from edge_client.cooperation.topics import MAX_CLIP_ID, Topics
 from edge_client.errors import EdgeError
+from edge_client.mqtt.broker import Broker
+from edge_client.mqtt.connection import Arrived, Connection, Presence, Subscription
 from edge_client.payload import PayloadError, Recording, decode
 from edge_client.predictor import AudioPredictor
 from edge_client.senml import parse
@@ -46,7 +47,7 @@ class Node:
         predictor: AudioPredictor,
         model: str,
         node: str,
-        broker: BrokerAddress,
+        broker: Broker,
         topics: Topics,
         queue: int,
     ) -> None:
@@ -71,7 +72,7 @@ class Node:
         self._connection = Connection(
             broker,
             f"ml4iot-{node}",
-            (topics.all_audio,),
+            (Subscription(topics.all_audio),),
             self._inbox.put,
             MAX_AUDIO_BYTES,
             presence=Presence(topics.node(node), write_presence(node, model, time.time())),

@@ -10,7 +10,6 @@ from types import TracebackType
 import numpy as np
 
 from edge_client.cooperation.collector import Collector, Decision
-from edge_client.cooperation.connection import Arrived, BrokerAddress, BrokerError, Connection
 from edge_client.cooperation.inbox import Inbox
 from edge_client.cooperation.messages import (
     MAX_PREDICTION_BYTES,
@@ -19,6 +18,8 @@ from edge_client.cooperation.messages import (
     read_prediction,
 )
 from edge_client.cooperation.topics import ClipIds, Topics, is_clip_id
+from edge_client.mqtt.broker import Broker, BrokerError
+from edge_client.mqtt.connection import Arrived, Connection, Subscription
 from edge_client.payload import Recording, encode_recording
 
 SAMPLE_RATE, SAMPLES = 16_000, 16_000  # one second, as every keyword model of ours takes it
@@ -41,7 +42,7 @@ class Publisher:
 
     def __init__(
         self,
-        broker: BrokerAddress,
+        broker: Broker,
         topics: Topics,
         collector: Collector,
         in_flight: int,
@@ -71,7 +72,7 @@ class Publisher:
         self._connection = Connection(
             broker,
             "ml4iot-ask",
-            (topics.all_predictions, topics.all_nodes),
+            (Subscription(topics.all_predictions), Subscription(topics.all_nodes)),
             lambda said: self._inbox.put(said, len(said.payload)),
             MAX_PREDICTION_BYTES,
             on_lost=lambda: self._inbox.put(_Lost(time.perf_counter())),
@@ -81,7 +82,7 @@ class Publisher:
         self._away_since: float | None = None
 
     def __enter__(self) -> Publisher:
-        """Connects; raises :class:`~edge_client.cooperation.connection.BrokerError`."""
+        """Connects; raises :class:`~edge_client.mqtt.broker.BrokerError`."""
         self._connection.__enter__()
         return self
 

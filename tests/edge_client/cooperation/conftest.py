@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from edge_client.cooperation.connection import BrokerAddress
+from edge_client.mqtt.broker import open_broker
 from serving.broker import start_broker
 from tests.edge_client.cooperation.room import Room
 
@@ -20,6 +20,7 @@ def mosquitto_broker(mosquitto):
 @pytest.fixture
 def room(mosquitto_broker, keyword_bundle):
     """Topics of its own on the shared broker; whatever was started in it is ended."""
-    address = BrokerAddress.parse(mosquitto_broker.address)
-    with Room(address, f"room{next(_numbers)}/", keyword_bundle) as made:
+    with Room(
+        open_broker(mosquitto_broker.address), f"room{next(_numbers)}/", keyword_bundle
+    ) as made:
         yield made

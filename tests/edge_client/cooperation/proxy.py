@@ -7,7 +7,7 @@ import random
 import socket
 import threading
 
-from edge_client.cooperation.connection import BrokerAddress
+from edge_client.mqtt.broker import Broker, BrokerAddress
 
 _PUBLISH = 3
 _TIMEOUT_S = 60
@@ -20,10 +20,10 @@ class DroppingProxy:
     """
 
     def __init__(self, broker, share, seed=0):
-        self._broker, self._share = broker, share
+        self._to, self._share = broker.address, share
         self._random = random.Random(seed)
         self._listening = socket.create_server(("127.0.0.1", 0))
-        self.address = BrokerAddress("127.0.0.1", self._listening.getsockname()[1])
+        self.broker = Broker(BrokerAddress("127.0.0.1", self._listening.getsockname()[1]))
         self._threads = [threading.Thread(target=self._accept)]
         self._sockets = []
         self.dropped = 0
@@ -49,7 +49,7 @@ class DroppingProxy:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            server = socket.create_connection((self._broker.host, self._broker.port), _TIMEOUT_S)
+            server = socket.create_connection((self._to.host, self._to.port), _TIMEOUT_S)
             server.settimeout(None)
             self._sockets += [client, server]
             for source, sink in ((client, server), (server, client)):

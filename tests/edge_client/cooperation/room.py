@@ -77,7 +77,7 @@ class Stranger:
         self._client = Client(CallbackAPIVersion.VERSION2)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = self._note
-        self._client.connect(broker.host, broker.port)
+        self._client.connect(broker.address.host, broker.address.port)
         self._client.loop_start()
         self._answer = None
 

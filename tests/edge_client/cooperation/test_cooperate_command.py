@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 
 import pytest
 
 from edge_client.__main__ import main
-from edge_client.cooperation import connection
-from edge_client.cooperation.connection import BrokerAddress, BrokerError, Connection
 from edge_client.cooperation.ensemble import Ensemble, Member, write_ensemble
-from tests.edge_client.cooperation.room import LIMIT_S, eventually
 from tests.edge_client.tiny import EXAMPLES, LABELS, wav
 
 NOBODY = "127.0.0.1:9"
@@ -176,83 +171,16 @@ def test_what_a_node_cannot_start_with(run, keyword_bundle, forecast_bundle):
         assert said in err[0]
 
 
-def silent_or(answer):
-    """A server that is no broker of ours: says nothing, or what is given."""
-
-    def talk(listening):
-        client, _ = listening.accept()
-        with client:
-            client.recv(1000)
-            client.sendall(answer)
-            client.recv(1000)
-
-    return talk
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (b"", "no answer in MQTT within 0.5 s"),
-        (b"HTTP/1.0 400 Bad Request\r\n\r\n", "no answer in MQTT within 0.5 s"),
-        (b"\x20\x02\x00\x05", "refused (Not authorized)"),
-        (b"\x20\x02\x00\x00\x90\x03\x00\x01\x80", "does not allow our subscriptions"),
-    ],
-)
-def test_somebody_else_on_the_port(monkeypatch, answer, said):
-    monkeypatch.setattr(connection, "READY_TIMEOUT_S", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=silent_or(answer), args=(listening,))
-        thread.start()
-        address = BrokerAddress("127.0.0.1", listening.getsockname()[1])
-        with pytest.raises(BrokerError) as caught:
-            Connection(address, "test", ("a",), lambda _: None, 1000).__enter__()
-        thread.join(LIMIT_S)
-        assert not thread.is_alive()
-    assert said in str(caught.value)
-    assert str(address) in str(caught.value)
-
-
-def packet(client):
-    """What follows the head of one MQTT packet of less than 128 bytes."""
-    return client.recv(client.recv(2)[1])
-
-
-def test_a_broker_that_refuses_later_is_told_and_asked_again():
-    def talk():
-        for code in (b"\0", b"\x80", b"\0"):
-            client, _ = listening.accept()
-            with client:
-                packet(client)
-                client.sendall(b"\x20\x02\x00\x00")
-                client.sendall(b"\x90\x03" + packet(client)[:2] + code)
-                if code == b"\x80":
-                    client.recv(100)  # until it gives up
-                elif said:
-                    done.wait(LIMIT_S)
-
-    said, done = [], threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=talk)
-        thread.start()
-        address = BrokerAddress("127.0.0.1", listening.getsockname()[1])
-        made = Connection(address, "t", ("a",), lambda _: None, 99, on_refused=said.append)
-        with made:
-            eventually(lambda: made.sessions == 2 and made.ready)
-            assert ["does not allow our subscriptions" in str(each) for each in said] == [True]
-            assert made.refused == ""
-            done.set()
-        thread.join(LIMIT_S)
-
-
 def test_a_broker_that_stays_away_ends_the_questions(mosquitto, keyword_bundle, monkeypatch):
     from edge_client.cooperation import publisher
+    from edge_client.mqtt.broker import BrokerError, open_broker
     from serving.broker import start_broker
     from tests.edge_client.cooperation.room import Room, recordings
 
     monkeypatch.setattr(publisher, "PATIENCE_S", 0.5)
     context = start_broker(backend="mosquitto")
     broker = context.__enter__()
-    with Room(BrokerAddress.parse(broker.address), "ml4iot/", keyword_bundle) as room:
+    with Room(open_broker(broker.address), "ml4iot/", keyword_bundle) as room:
         room.node("a")
         answers = room.publisher(room.collector(wait=0.2)).ask(recordings(1000))
         assert next(answers).label == "high"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from edge_client.audio import to_float
-from edge_client.cooperation.connection import BrokerAddress
 from edge_client.cooperation.messages import read_prediction, write_prediction
+from edge_client.mqtt.broker import open_broker
 from edge_client.payload import Recording, encode_recording
 from edge_client.senml import Form, Record, write
 from serving.broker import start_broker
@@ -47,7 +47,7 @@ def test_together_they_hear_what_each_hears(room):
 def test_the_embedded_broker_does_as_well(keyword_bundle):
     with (
         start_broker(backend="embedded") as broker,
-        Room(BrokerAddress.parse(broker.address), "ml4iot/", keyword_bundle) as room,
+        Room(open_broker(broker.address), "ml4iot/", keyword_bundle) as room,
     ):
         watching = room.stranger().listen(room.topics.all_nodes)
         room.node("a")
@@ -64,15 +64,14 @@ def test_the_embedded_broker_does_as_well(keyword_bundle):
 def test_the_broker_is_restarted_in_the_middle(mosquitto, keyword_bundle):
     first = start_broker(backend="mosquitto")
     broker = first.__enter__()
-    address = BrokerAddress.parse(broker.address)
-    with Room(address, "ml4iot/", keyword_bundle) as room:
+    with Room(open_broker(broker.address), "ml4iot/", keyword_bundle) as room:
         nodes = [room.node(name) for name in ("a", "b")]
         collector = room.collector(wait=1.0)
         decisions = []
         answers = room.publisher(collector, nodes=2).ask(recordings(60))
         decisions += [next(answers) for _ in range(20)]
         first.__exit__(None, None, None)
-        with start_broker(address.port, backend="mosquitto"):
+        with start_broker(broker.port, backend="mosquitto"):
             decisions += answers
             assert len(decisions) == 60
             assert {decision.answered_by for decision in decisions[-30:]} == {("a", "b")}
@@ -86,7 +85,7 @@ def test_the_broker_is_restarted_in_the_middle(mosquitto, keyword_bundle):
 
 def test_one_message_in_twenty_is_lost(room):
     with DroppingProxy(room.broker, share=0.05) as proxy:
-        node = room.node("n", broker=proxy.address)
+        node = room.node("n", broker=proxy.broker)
         decisions, counts = room.ask(100, wait=1.0, in_flight=32)
         node.stop()  # while it has a broker to take leave of
     answered = [decision for decision in decisions if decision.answered_by]
@@ -105,7 +104,7 @@ def test_of_three_who_lose_messages_one_is_always_there(room):
         DroppingProxy(room.broker, 0.05, seed=3) as three,
     ):
         nodes = [
-            room.node(f"n{index}", broker=proxy.address)
+            room.node(f"n{index}", broker=proxy.broker)
             for index, proxy in enumerate((one, two, three))
         ]
         decisions, counts = room.ask(150, nodes=3, wait=1.0, in_flight=32)
@@ -267,7 +266,7 @@ def test_late_answers_are_counted(room):
 
 def test_course_clients_and_course_nodes(mosquitto_broker, keyword_bundle):
     """Draft-form SenML on /audio/<id> and /prediction/<id>, and nobody announced."""
-    with Room(BrokerAddress.parse(mosquitto_broker.address), "/", keyword_bundle) as room:
+    with Room(open_broker(mosquitto_broker.address), "/", keyword_bundle) as room:
 
         def answer(topic, payload):
             assert set(json.loads(payload)["e"][0]) >= {"n", "vd"}

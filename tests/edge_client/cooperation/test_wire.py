@@ -1,4 +1,4 @@
-"""Topics, messages, addresses and the queue between two threads."""
+"""Topics, messages and the queue between two threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_client.cooperation.connection import BrokerAddress, BrokerError
 from edge_client.cooperation.inbox import Inbox
 from edge_client.cooperation.messages import (
     MessageError,
@@ -156,27 +155,6 @@ def test_ids_of_clips_are_nobody_elses():
     for strange in ("7", one.of(7) + "0" * 20, one.of(-1), "x" + one.of(7), one.of(7) + "/1"):
         assert one.number(strange) is None
         assert not is_clip_id(strange)
-
-
-@pytest.mark.parametrize(
-    ("text", "host", "port"),
-    [
-        ("pi.local", "pi.local", 1883),
-        ("10.0.0.1:8883", "10.0.0.1", 8883),
-        ("[::1]", "::1", 1883),
-        ("[fe80::1]:99", "fe80::1", 99),
-    ],
-)
-def test_addresses(text, host, port):
-    address = BrokerAddress.parse(text)
-    assert (address.host, address.port) == (host, port)
-    assert BrokerAddress.parse(str(address)) == address
-
-
-@pytest.mark.parametrize("text", ["", ":1", "a:0", "a:70000", "a:b", "::1", "mqtt://a", "a b:1"])
-def test_addresses_that_are_none(text):
-    with pytest.raises(BrokerError, match="HOST or HOST:PORT is wanted"):
-        BrokerAddress.parse(text)
 
 
 def test_the_oldest_makes_room():
