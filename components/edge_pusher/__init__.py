@@ -1,1 +1,1 @@
-"""EdgePusher: puts a blessed bundle where devices fetch it, whole or not at all."""
+"""EdgePusher: puts a blessed bundle where devices fetch it, signed, whole or not at all."""

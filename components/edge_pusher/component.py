@@ -1,4 +1,4 @@
-"""EdgePusher: a blessed bundle in, a file where devices fetch it out."""
+"""EdgePusher: a blessed bundle in, a signed one in the registry and a file in a folder out."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class EdgePusherSpec(ComponentSpec):
 
     PARAMETERS = {
         "destination": ExecutionParameter(type=str),
+        "registry": ExecutionParameter(type=str),
         "moment": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -28,28 +29,34 @@ class EdgePusherSpec(ComponentSpec):
 
 
 class EdgePusher(BaseComponent):
-    """Pushes a bundle into a folder, and only a blessed one.
+    """Pushes a bundle into the registry and into a folder, and only a blessed one.
 
     The output artifact carries the properties that TFX's own Pusher sets: ``pushed``,
-    ``pushed_destination`` and ``pushed_version``.
+    ``pushed_destination`` and ``pushed_version``; of a push to the registry also
+    ``pushed_registry``, ``pushed_channel`` and ``serial``, that of the channels, which devices
+    are told.
     """
 
     SPEC_CLASS = EdgePusherSpec
     EXECUTOR_SPEC = ExecutorClassSpec(Executor)
 
-    def __init__(self, bundle: BaseChannel, blessing: BaseChannel, destination: str) -> None:
+    def __init__(
+        self, bundle: BaseChannel, blessing: BaseChannel, destination: str, registry: str = ""
+    ) -> None:
         """Wires the component.
 
         Args:
             bundle: of the ConstraintEvaluator.
             blessing: of the same ConstraintEvaluator; it must be for this very bundle.
             destination: the folder; made where it is missing.
+            registry: JSON of a ``components.edge_pusher.registry.RegistryTarget``; empty for none.
         """
         super().__init__(
             spec=EdgePusherSpec(
                 bundle=bundle,
                 blessing=blessing,
                 destination=destination,
+                registry=registry,
                 moment=this_moment(),
                 pushed=Channel(type=standard_artifacts.PushedModel),
             )

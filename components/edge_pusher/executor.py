@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from absl import logging
 from tfx.components.util import model_utils
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
@@ -13,6 +14,8 @@ from tfx.types.artifact import Artifact
 
 from components.blessing import blessed_sha256
 from components.edge_pusher.push import push
+from components.edge_pusher.registry import RegistryTarget
+from components.edge_pusher.upload import push_signed
 from components.pushing import PushError
 from edge_client.bundle import BundleError, read_bundle
 
@@ -29,7 +32,8 @@ class Executor(BaseExecutor):
         """Pushes one bundle; TFX calls it.
 
         Raises:
-            PushError: the bundle is missing, damaged, not blessed, or could not be written.
+            PushError: the bundle is missing, damaged, not blessed, or could not be pushed.
+            InputError: a file needed for the push to the registry is not what it should be.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         folder = Path(artifact_utils.get_single_uri(input_dict["bundle"]))
@@ -49,8 +53,16 @@ class Executor(BaseExecutor):
             manifest = read_bundle(data).manifest
         except BundleError as error:
             raise PushError(f"{path}: not pushed, for a device would refuse it: {error}") from None
-        target = push(data, path.stem, Path(exec_properties["destination"]))
         pushed = artifact_utils.get_single_instance(output_dict["pushed"])
+        if exec_properties["registry"]:
+            # First, for it is the one that can refuse: then nothing was pushed anywhere.
+            registry = RegistryTarget.of(exec_properties["registry"])
+            receipt = push_signed(registry, data, manifest)
+            logging.info("%s %s: in %s", manifest.name, manifest.version, registry.url)
+            pushed.set_string_custom_property("pushed_registry", registry.url)
+            pushed.set_string_custom_property("pushed_channel", receipt.channel)
+            pushed.set_int_custom_property("serial", receipt.serial)
+        target = push(data, path.stem, Path(exec_properties["destination"]))
         # The names are those of TFX's own Pusher.
         pushed.set_int_custom_property("pushed", 1)
         pushed.set_string_custom_property("pushed_destination", str(target))

@@ -48,7 +48,7 @@ class Bench:
     """The executor's surroundings in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.destination = folder / "pushed"
+        self.destination, self.registry = folder / "pushed", ""
         self.bundle, self.blessing, self.pushed = (
             EdgeBundle(),
             standard_artifacts.ModelBlessing(),
@@ -69,7 +69,7 @@ class Bench:
         Executor().Do(
             {"bundle": [self.bundle], "blessing": [self.blessing]},
             {"pushed": [self.pushed]},
-            {"destination": str(self.destination)},
+            {"destination": str(self.destination), "registry": self.registry},
         )
 
 

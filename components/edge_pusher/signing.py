@@ -1,0 +1,144 @@
+"""The registry's targets metadata: verified from the root, then signed with one bundle more.
+
+The Update Framework, https://theupdateframework.github.io/specification/latest/, section 4.5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from securesystemslib.signer import CryptoSigner, SSlibKey
+from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
+from tuf.api.metadata import Metadata, Root, TargetFile, Targets
+from tuf.ngclient import Updater
+from tuf.ngclient.fetcher import FetcherInterface
+
+from components.pushing import PushError
+from edge_client.fleet.paths import METADATA, bundle_target
+from edge_client.fleet.provenance import Provenance
+
+LIFE = timedelta(days=365)
+
+
+class RegistryAwayError(PushError):
+    """The registry does not answer, or not in full; it may do so later."""
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """The registry's metadata as they are, every signature of them verified."""
+
+    root: Root
+    targets: Metadata[Targets]
+
+    def sha256(self, model: str, version: str) -> str | None:
+        """Of the bundle that was pushed as this version; None where there is none yet."""
+        target = self.targets.signed.targets.get(bundle_target(model, version))
+        return None if target is None else target.hashes.get("sha256")
+
+
+def fetch_trusted(url: str, root: bytes, fetcher: FetcherInterface) -> Trusted:
+    """Fetches and verifies the metadata of a registry.
+
+    Args:
+        url: of the registry.
+        root: metadata that are trusted; newer ones are followed from there.
+        fetcher: with time-outs.
+
+    Raises:
+        RegistryAwayError: it does not answer.
+        PushError: its metadata are not those of the root, or have expired.
+    """
+    with tempfile.TemporaryDirectory(prefix="ml4iot-push-") as folder:
+        try:
+            Updater(
+                metadata_dir=folder,
+                metadata_base_url=url.rstrip("/") + METADATA,
+                fetcher=fetcher,
+                bootstrap=root,
+            ).refresh()
+            return Trusted(
+                Metadata[Root].from_file(str(Path(folder, "root.json"))).signed,
+                Metadata[Targets].from_file(str(Path(folder, "targets.json"))),
+            )
+        except DownloadError as error:
+            raise RegistryAwayError(f"{url}: no registry answers ({_why(error)})") from None
+        except ExpiredMetadataError as error:
+            raise PushError(
+                f"{url}: nothing pushed, for its metadata have expired ({error}); start the "
+                "registry, which renews its own, or sign targets and root anew with "
+                "`ml4iot-registry rotate`"
+            ) from None
+        except (RepositoryError, ValueError) as error:
+            raise PushError(
+                f"{url}: nothing pushed, for its metadata are not signed as the given root says "
+                f"({_why(error)}); is it the root.json of another registry?"
+            ) from None
+
+
+def signer_for(key: Ed25519PrivateKey, root: Root, url: str) -> CryptoSigner:
+    """Signs targets metadata with ``key``; raises ``PushError`` where the root does not allow it.
+
+    Args:
+        key: private.
+        root: of the registry, verified.
+        url: what error messages call the registry.
+    """
+    role = root.roles[Targets.type]
+    if role.threshold > 1:
+        raise PushError(
+            f"{url}: its root wants {role.threshold} signatures of targets; a pipeline gives one"
+        )
+    own = SSlibKey.from_crypto(key.public_key()).keyval
+    for keyid in role.keyids:
+        public = root.keys[keyid]
+        if isinstance(public, SSlibKey) and public.keyval == own:
+            return CryptoSigner(key, public)
+    raise PushError(
+        f"{url}: its root does not name this key for targets; it may have been rotated, or belong "
+        "to another registry"
+    )
+
+
+def with_bundle(
+    trusted: Trusted,
+    provenance: Provenance,
+    data: bytes,
+    signer: CryptoSigner,
+    now: datetime | None = None,
+) -> Metadata[Targets]:
+    """The next targets metadata, signed: those there are and one bundle.
+
+    Args:
+        trusted: the registry's own.
+        provenance: of the bundle; it says model and version.
+        data: the bundle.
+        signer: one that the root names.
+        now: this moment.
+    """
+    path = bundle_target(provenance.model, provenance.version)
+    signed = deepcopy(trusted.targets.signed)
+    signed.targets[path] = TargetFile(
+        length=len(data),
+        hashes={"sha256": hashlib.sha256(data).hexdigest()},
+        path=path,
+        unrecognized_fields={"custom": provenance.to_custom()},
+    )
+    signed.version += 1
+    # Metadata know no fractions of seconds (section 4.2.1).
+    signed.expires = (now or datetime.now(timezone.utc)).replace(microsecond=0) + LIFE
+    metadata = Metadata(signed)
+    metadata.sign(signer)
+    return metadata
+
+
+def _why(error: Exception) -> str:
+    """One line, of the innermost reason there is."""
+    inner = error.__cause__ or error
+    return " ".join(str(inner).split())[:160] or type(inner).__name__
