@@ -87,6 +87,13 @@ class Fields:
             raise self._wrong(name, value, " or ".join(map(repr, choices)))
         return value
 
+    def flag(self, name: str) -> bool:
+        """True or false."""
+        value = self.plain(name)
+        if not isinstance(value, bool):
+            raise self._wrong(name, value, "true or false")
+        return value
+
     def whole(self, name: str, lowest: int, highest: int) -> int:
         """An integer in a range."""
         value = self.plain(name)

@@ -55,7 +55,7 @@ class DeviceStatus:
     def parse(cls, data: bytes) -> DeviceStatus:
         """Reads such a message; raises :class:`ReportError`."""
         with _report(data, "status") as fields:
-            return cls(_flag(fields, "online"), fields.text("client"), fields.text("since", _TIME))
+            return cls(fields.flag("online"), fields.text("client"), fields.text("since", _TIME))
 
 
 @dataclass(frozen=True)
@@ -192,13 +192,6 @@ def _slot(fields: Fields, name: str) -> Slot | None:
 
 def _name_or_none(fields: Fields, name: str) -> str | None:
     return None if fields.absent(name) else fields.text(name, NAME)
-
-
-def _flag(fields: Fields, name: str) -> bool:
-    value = fields.plain(name)
-    if not isinstance(value, bool):
-        raise FieldError(f"{fields.where}.{name}: true or false is wanted")
-    return value
 
 
 def _message(values: Mapping[str, Any]) -> bytes:

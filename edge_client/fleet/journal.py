@@ -1,0 +1,141 @@
+"""What a device remembers of one model's versions: which failed here, which proved themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+from edge_client.errors import EdgeError
+from edge_client.fields import Fields, strict_json
+from edge_client.files import read_input, write_whole
+from edge_client.fleet.home import Home, locked
+from edge_client.fleet.names import NAME
+from edge_client.fleet.report import MAX_FAILED, MAX_REASON
+
+_MAX_BYTES = 2**18
+_MAX_PROVEN = 8
+_MAX_COUNT = 2**53
+_LOCK_S = 10.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A version that is not to be tried again here."""
+
+    version: str
+    reason: str  # one word, as of UpdateRefused
+    text: str  # one line
+    rolled_back: bool  # whether it had been active already
+    at: str  # ISO 8601, UTC
+
+
+@dataclass(frozen=True)
+class Probation:
+    """A version in its first uses."""
+
+    version: str
+    starts: int = 0  # of processes that have begun to use it since it last answered
+    answers: int = 0
+
+
+@dataclass(frozen=True)
+class JournalState:
+    """What there is to remember."""
+
+    failed: tuple[Failure, ...] = ()  # oldest first
+    probation: Probation | None = None
+    proven: tuple[str, ...] = ()  # versions that came through it, oldest first
+
+    def failure(self, version: str) -> Failure | None:
+        """Why this version is not to be tried again; None when it may be."""
+        return next((each for each in self.failed if each.version == version), None)
+
+    def with_failure(self, failure: Failure) -> JournalState:
+        """The same, with one failure more, or a newer one of the same version."""
+        short = replace(failure, text=_printable(failure.text)[:MAX_REASON])
+        others = tuple(each for each in self.failed if each.version != failure.version)
+        proven = tuple(each for each in self.proven if each != failure.version)
+        return replace(self, failed=(*others, short)[-MAX_FAILED:], proven=proven)
+
+    def with_proven(self, version: str) -> JournalState:
+        """The same, with a version that came through its probation."""
+        others = tuple(each for each in self.proven if each != version)
+        return replace(self, probation=None, proven=(*others, version)[-_MAX_PROVEN:])
+
+    def offered(self, version: str) -> JournalState:
+        """The same, once a channel offers this version: failures of any other are past."""
+        kept = tuple(each for each in self.failed if each.version == version)
+        return replace(self, failed=kept)
+
+    def retrying(self) -> JournalState:
+        """The same, with every version to be tried again."""
+        return replace(self, failed=())
+
+
+class Journal:
+    """The journal of one model.  Safe for use by several processes."""
+
+    def __init__(self, home: Home, model: str) -> None:
+        self._folder = home.model(model)
+        self._path = self._folder / "journal.json"
+
+    def read(self) -> JournalState:
+        """What is remembered; nothing where no file is, or one that cannot be read.
+
+        A journal that is lost costs one more try of a version; it must never cost the model.
+        """
+        try:
+            return _parse(read_input(self._path, _MAX_BYTES, "journal", EdgeError))
+        except (ValueError, RecursionError):  # an EdgeError is a ValueError
+            return JournalState()
+
+    def change(self, change: Callable[[JournalState], JournalState]) -> JournalState:
+        """Remembers something else, through a power cut; returns it.
+
+        Raises:
+            OSError: it cannot be written; what was remembered is as before.
+            DeviceFailure: another process does not let go of the journal.
+        """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(self._folder / "journal.lock", _LOCK_S, "its journal is in use"):
+            for aside in self._folder.glob(".journal.json.*"):  # of a process that was killed
+                aside.unlink(missing_ok=True)
+            before = self.read()
+            after = change(before)
+            if after != before:
+                write_whole(self._path, json.dumps(asdict(after), indent=1).encode())
+            return after
+
+
+def _parse(data: bytes) -> JournalState:
+    with Fields(strict_json(data), "journal") as fields:
+        return JournalState(
+            failed=tuple(_failure(part) for part in fields.mappings("failed", MAX_FAILED)),
+            probation=None if fields.absent("probation") else _probation(fields),
+            proven=fields.texts("proven", 0, _MAX_PROVEN),
+        )
+
+
+def _failure(part: Fields) -> Failure:
+    with part:
+        return Failure(
+            version=part.text("version", NAME),
+            reason=part.text("reason"),
+            text=part.text("text", shortest=0, longest=MAX_REASON),
+            rolled_back=part.flag("rolled_back"),
+            at=part.text("at"),
+        )
+
+
+def _probation(fields: Fields) -> Probation:
+    with fields.mapping("probation") as part:
+        return Probation(
+            part.text("version", NAME),
+            part.whole("starts", 0, _MAX_COUNT),
+            part.whole("answers", 0, _MAX_COUNT),
+        )
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
