@@ -1,4 +1,4 @@
-"""What a device remembers of one model's versions: which failed here, which proved themselves."""
+"""What a device remembers of one model's versions: which failed here, which proved themselves in use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from edge_client.fleet.report import MAX_FAILED, MAX_REASON
 
 _MAX_BYTES = 2**18
 _MAX_PROVEN = 8
-_MAX_COUNT = 2**53
 _LOCK_S = 10.0
 
 
@@ -31,21 +30,11 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Probation:
-    """A version in its first uses."""
-
-    version: str
-    starts: int = 0  # of processes that have begun to use it since it last answered
-    answers: int = 0
-
-
-@dataclass(frozen=True)
 class JournalState:
     """What there is to remember."""
 
     failed: tuple[Failure, ...] = ()  # oldest first
-    probation: Probation | None = None
-    proven: tuple[str, ...] = ()  # versions that came through it, oldest first
+    proven: tuple[str, ...] = ()  # versions that stood their first uses, oldest first
 
     def failure(self, version: str) -> Failure | None:
         """Why this version is not to be tried again; None when it may be."""
@@ -59,9 +48,9 @@ class JournalState:
         return replace(self, failed=(*others, short)[-MAX_FAILED:], proven=proven)
 
     def with_proven(self, version: str) -> JournalState:
-        """The same, with a version that came through its probation."""
+        """The same, with a version that stood its first uses."""
         others = tuple(each for each in self.proven if each != version)
-        return replace(self, probation=None, proven=(*others, version)[-_MAX_PROVEN:])
+        return replace(self, proven=(*others, version)[-_MAX_PROVEN:])
 
     def offered(self, version: str) -> JournalState:
         """The same, once a channel offers this version: failures of any other are past."""
@@ -112,7 +101,6 @@ def _parse(data: bytes) -> JournalState:
     with Fields(strict_json(data), "journal") as fields:
         return JournalState(
             failed=tuple(_failure(part) for part in fields.mappings("failed", MAX_FAILED)),
-            probation=None if fields.absent("probation") else _probation(fields),
             proven=fields.texts("proven", 0, _MAX_PROVEN),
         )
 
@@ -125,15 +113,6 @@ def _failure(part: Fields) -> Failure:
             text=part.text("text", shortest=0, longest=MAX_REASON),
             rolled_back=part.flag("rolled_back"),
             at=part.text("at"),
-        )
-
-
-def _probation(fields: Fields) -> Probation:
-    with fields.mapping("probation") as part:
-        return Probation(
-            part.text("version", NAME),
-            part.whole("starts", 0, _MAX_COUNT),
-            part.whole("answers", 0, _MAX_COUNT),
         )
 
 
