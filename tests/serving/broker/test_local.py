@@ -11,8 +11,7 @@ import threading
 
 import pytest
 
-from serving import broker as module
-from serving.broker import find_mosquitto, start_broker
+from serving.broker import find_mosquitto, local, start_broker
 from serving.options import UsageError
 
 LIMIT_S = 60
@@ -63,7 +62,7 @@ def test_auto_takes_what_is_there(monkeypatch):
     with start_broker() as broker:
         assert (broker.what == "mosquitto") == (find_mosquitto() is not None)
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(module, "_ELSEWHERE", ())
+    monkeypatch.setattr(local, "_ELSEWHERE", ())
     assert find_mosquitto() is None
     with start_broker() as broker:
         assert broker.what == "embedded broker (amqtt)"

@@ -1,0 +1,93 @@
+"""Who may read and write which topics, and Mosquitto's file that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from typing import Literal, NamedTuple
+
+from serving.broker.users import Role, User
+
+
+class Right(NamedTuple):
+    """To read or to write what a topic filter stands for; ``%u`` is the user's name."""
+
+    access: Literal["read", "write", "readwrite"]
+    topics: str
+
+
+# What is under a name belongs to whoever logs in under it.
+OWN = (
+    Right("readwrite", "ml4iot/devices/%u/#"),
+    Right("write", "homeassistant/+/%u/#"),
+)
+OF_ROLE: dict[Role, tuple[Right, ...]] = {
+    "device": (
+        Right("read", "ml4iot/models/#"),
+        Right("read", "homeassistant/status"),
+    ),
+    "registry": (
+        Right("readwrite", "ml4iot/models/#"),
+        Right("read", "ml4iot/devices/#"),
+    ),
+    # People with a monitoring client, and Home Assistant, which says there when it starts.
+    "reader": (
+        Right("read", "ml4iot/#"),
+        Right("read", "homeassistant/#"),
+        Right("write", "homeassistant/status"),
+    ),
+}
+# Whoever decides together hears all clips and may answer any: a room that is shared on purpose.
+# Only its presence there is a device's own.
+COOPERATING = (
+    Right("readwrite", "ml4iot/audio/#"),
+    Right("readwrite", "ml4iot/prediction/#"),
+    Right("read", "ml4iot/node/+"),
+    Right("write", "ml4iot/node/%u"),
+)
+
+_HEAD = """\
+# Made by ml4iot-broker out of users.json; what is changed here is lost with the next user.
+# What a user may do is what stands below the name, and in the patterns; %u is the name.
+"""
+
+
+def acl(users: Iterable[User]) -> str:
+    """Mosquitto's ``acl_file``."""
+    lines = [_HEAD, *(f"pattern {access} {topics}" for access, topics in OWN)]
+    for user in users:
+        lines += ["", f"user {user.name}"]
+        for access, topics in _beyond_own(user):
+            lines.append(f"topic {access} {topics.replace('%u', user.name)}")
+    return "\n".join(lines) + "\n"
+
+
+def allows(user: User, access: Literal["read", "write"], topics: str) -> bool:
+    """Whether a user may, for the broker that does not read Mosquitto's file.
+
+    Args:
+        user: who.
+        access: to read or to write.
+        topics: a topic; for reading also a filter, all of which must be allowed.
+    """
+    rights = (*OWN, *_beyond_own(user))
+    return any(
+        access in right.access and _covers(right.topics.replace("%u", user.name), topics)
+        for right in rights
+    )
+
+
+def _beyond_own(user: User) -> Iterator[Right]:
+    yield from OF_ROLE[user.role]
+    if user.cooperates:
+        yield from COOPERATING
+
+
+def _covers(allowed: str, topics: str) -> bool:
+    """Whether all topics of a filter are among those of the allowed one."""
+    for ours, theirs in zip_longest(allowed.split("/"), topics.split("/")):
+        if ours == "#":
+            return True
+        if theirs in (None, "#") or ours is None or (ours != "+" and ours != theirs):
+            return False
+    return True
