@@ -18,9 +18,10 @@ from edge_client.errors import EdgeError
 from serving.announce import open_log
 from serving.gateway.auth import TOKEN_VARIABLE, read_token
 from serving.gateway.options import GatewayOptions
-from serving.gateway.request_log import open_request_log
+from serving.gateway.request_log import log
 from serving.launcher import start_server
 from serving.options import ServeOptions, UsageError, base_url, bind, bind_error
+from serving.request_log import open_request_log
 
 _DESCRIPTION = """\
 Answers recordings sent as SenML with the label and probabilities of the big model, which runs in
@@ -96,7 +97,7 @@ def _run(options: GatewayOptions, bound: socket.socket) -> None:
     if options.slow is not None:
         slow = SlowModel(options.slow, options.queue, options.timeout_s)
     log_file = open_log(options.log_file, f"gateway-{port}.log")
-    open_request_log(log_file)
+    open_request_log(log_file, log)
     with _with_backend(options) as options:
         model = f"{options.backend}/v1/models/{options.name}"
         line = (

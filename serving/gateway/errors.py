@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from math import ceil
 
-MAX_MESSAGE = 500  # characters, of what a backend or a parser says
+from serving.refusal import Refusal
 
 
-class GatewayError(Exception):
-    """A request that is not answered with 200; the message is one line for the client."""
-
-    status = 500
-
-    def __init__(self, message: str) -> None:
-        line = " ".join(message.split())
-        super().__init__(line if len(line) <= MAX_MESSAGE else line[:MAX_MESSAGE] + "...")
-
-    def headers(self) -> dict[str, str]:
-        """What goes into the answer's head."""
-        return {}
+class GatewayError(Refusal):
+    """A request that the gateway does not answer with a label."""
 
 
 class MalformedError(GatewayError):

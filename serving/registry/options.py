@@ -1,0 +1,35 @@
+"""What the registry is asked to do, checked before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.options import UsageError
+
+MARK = "metadata/timestamp.json"  # what makes a folder a registry's
+
+
+@dataclass(frozen=True)
+class RegistryOptions:
+    """One registry. `port` 0 picks a free one."""
+
+    folder: Path
+    host: str = "127.0.0.1"
+    port: int = 8600
+    log_file: Path | None = None
+
+    def checked(self) -> RegistryOptions:
+        """The same. Raises `UsageError`."""
+        if not 0 <= self.port <= 65535:
+            raise UsageError(f"--port {self.port}: a port is between 0 and 65535")
+        check_folder(self.folder)
+        return self
+
+
+def check_folder(folder: Path) -> None:
+    """Raises `UsageError` unless it is a registry's."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; make a registry with ml4iot-registry init")
+    if not (folder / MARK).is_file():
+        raise UsageError(f"{folder}: not a registry's folder; make one with ml4iot-registry init")

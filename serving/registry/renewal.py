@@ -1,0 +1,37 @@
+"""Signs the online metadata anew in time, for as long as the registry serves."""
+
+from __future__ import annotations
+
+import threading
+
+from serving.registry.log import log
+from serving.registry.repository import Repository
+
+LOOK_S = 2.0  # also how long a rotation by command takes to be served
+CLOSE_S = 10.0
+
+
+class Renewal:
+    """A thread that renews what is half through its life, and takes up what a command changed."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="renewal", daemon=True)
+
+    def start(self) -> None:
+        """Begins to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends it."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        while not self._closing.wait(LOOK_S):
+            try:
+                self._repository.renew()
+            except Exception:  # a full disk today must not end renewals for ever
+                log.exception("the metadata could not be renewed")
