@@ -92,15 +92,14 @@ async def _backend(
     options: GatewayOptions, metrics: GatewayMetrics
 ) -> AsyncIterator[tuple[Big, Batcher]]:
     limits = Limits(options.max_batch, options.in_flight, options.queue, options.timeout_s)
-    connections = options.in_flight
-    serving = TensorFlowServing(options.backend, options.name, options.timeout_s, connections)
+    serving = TensorFlowServing(options.backend, options.name, options.timeout_s)
     big = Big(serving, metrics)
     batcher = Batcher(big.answer, limits, metrics)
     try:
         yield big, batcher
     finally:
         await batcher.close()
-        await serving.close()
+        serving.close()
 
 
 async def _wait_for(big: Big, options: GatewayOptions, stopped: asyncio.Event) -> None:

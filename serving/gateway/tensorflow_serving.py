@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
 from serving.gateway.errors import (
     AwayError,
     BusyError,
@@ -21,11 +19,11 @@ from serving.gateway.errors import (
     NonsenseError,
     TooSlowError,
 )
+from serving.gateway.http_client import HttpClient, NobodyThere
+from serving.gateway.http_connection import ConnectionBroken, NoAnswer, Reply
 
 AUDIO, FEATURES, SPECIFICATION = "serving_default", "features", "specification"
-CONNECT_TIMEOUT_S = 2.0
 LOOK_TIMEOUT_S = 2.0
-MAX_ANSWER_BYTES = 16_000_000
 MAX_LABELS = 10_000
 _RETRY_AFTER_S = 1.0  # where the backend is busy and does not say for how long
 
@@ -51,27 +49,19 @@ class TensorFlowServing:
     is not an answer. It belongs to the event loop it is first used in.
     """
 
-    def __init__(self, url: str, name: str, timeout_s: float, connections: int) -> None:
+    def __init__(self, url: str, name: str, timeout_s: float) -> None:
         self.url, self.name = url, name
-        self._model = f"{url}/v1/models/{quote(name, safe='')}"
+        self._model = f"/v1/models/{quote(name, safe='')}"
         self._timeout_s = timeout_s
-        self._client = httpx.AsyncClient(
-            # A proxy that the environment names has no business between two servers.
-            trust_env=False,
-            limits=httpx.Limits(
-                max_connections=connections + 1, max_keepalive_connections=connections + 1
-            ),
-            # What is not packed cannot unpack to more than was bargained for.
-            headers={"Accept-Encoding": "identity", "Content-Type": "application/json"},
-        )
+        self._client = HttpClient(url)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Closes the connections."""
-        await self._client.aclose()
+        self._client.close()
 
     async def newest_version(self) -> int:
         """The number of the newest version that is served."""
-        status = await self._get(self._model)
+        status = await self._get("")
         try:
             versions = [
                 int(each["version"])
@@ -86,7 +76,7 @@ class TensorFlowServing:
 
     async def signatures(self, version: int) -> frozenset[str]:
         """The names of a version's signatures."""
-        metadata = await self._get(f"{self._model}/versions/{version}/metadata")
+        metadata = await self._get(f"/versions/{version}/metadata")
         try:
             return frozenset(metadata["metadata"]["signature_def"]["signature_def"])
         except (KeyError, TypeError) as error:
@@ -126,74 +116,40 @@ class TensorFlowServing:
 
     async def _predictions(self, version: int | None, body: bytes, count: int) -> list[Any]:
         which = f"/versions/{version}" if version is not None else ""
-        answer = await self._exchange(
-            "POST", f"{self._model}{which}:predict", body, self._timeout_s
-        )
+        answer = await self._exchange("POST", f"{which}:predict", body, self._timeout_s)
         predictions = answer.get("predictions") if isinstance(answer, dict) else None
         if not isinstance(predictions, list) or len(predictions) != count:
             raise self._nonsense(f"not the {count} predictions asked for")
         return predictions
 
-    async def _get(self, url: str) -> Any:
-        return await self._exchange("GET", url, None, LOOK_TIMEOUT_S)
+    async def _get(self, path: str) -> Any:
+        return await self._exchange("GET", path, b"", LOOK_TIMEOUT_S)
 
-    async def _exchange(self, method: str, url: str, body: bytes | None, timeout_s: float) -> Any:
-        """The JSON of the answer to one request.
-
-        Asking again does no harm, so it does, once, where the connection breaks before the answer
-        is there: a kept one may turn out to have been closed meanwhile.
-        """
-        timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
-        request = self._client.build_request(method, url, content=body, timeout=timeout)
+    async def _exchange(self, method: str, path: str, body: bytes, timeout_s: float) -> Any:
+        """The JSON of the answer to one request."""
         try:
-            # httpx' own time-outs are for each read, and an answer may drip.
-            response, content = await asyncio.wait_for(
-                self._send_twice(request), timeout_s + CONNECT_TIMEOUT_S
-            )
+            reply = await self._client.exchange(method, f"{self._model}{path}", body, timeout_s)
         except asyncio.TimeoutError as error:
             raise TooSlowError("the model takes too long to answer") from error
-        except httpx.ConnectTimeout as error:
+        except NobodyThere as error:
             raise AwayError(f"nobody answers at {self.url}") from error
-        except httpx.TimeoutException as error:
-            raise TooSlowError("the model takes too long to answer") from error
-        except httpx.NetworkError as error:
-            raise AwayError(f"nobody answers at {self.url}") from error
-        except httpx.HTTPError as error:
-            raise self._nonsense(str(error) or type(error).__name__) from error
-        if response.status_code != 200:
-            raise self._refusal(response, content)
+        except (ConnectionBroken, NoAnswer) as error:
+            raise self._nonsense(str(error)) from error
+        if reply.status != 200:
+            raise self._refusal(reply)
         try:
-            return json.loads(content)
+            return json.loads(reply.content)
         except (ValueError, RecursionError) as error:
             raise self._nonsense("no JSON") from error
 
-    async def _send_twice(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
-        try:
-            return await self._send(request)
-        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
-            return await self._send(request)
-
-    async def _send(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
-        response = await self._client.send(request, stream=True)
-        try:
-            chunks, size = [], 0
-            async for chunk in response.aiter_raw():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > MAX_ANSWER_BYTES:
-                    raise self._nonsense(f"more than {MAX_ANSWER_BYTES} bytes")
-        finally:
-            await response.aclose()
-        return response, b"".join(chunks)
-
-    def _refusal(self, response: httpx.Response, content: bytes) -> GatewayError:
-        status, said = response.status_code, _error_text(content)
+    def _refusal(self, reply: Reply) -> GatewayError:
+        status, said = reply.status, _error_text(reply.content)
         if status == 400:
             return MalformedError(f"the model refuses it: {said}")
         if status == 404:
             return GoneError(f"the model {self.name!r} is not available at {self.url}")
         if status == 429:
-            return BusyError("the model is busy; try again later", _retry_after_s(response))
+            return BusyError("the model is busy; try again later", _retry_after_s(reply))
         if status == 503:
             return AwayError(f"the model's server refuses work at the moment: {said}")
         if status == 504:
@@ -223,6 +179,6 @@ def _error_text(content: bytes) -> str:
         return "no reason given"
 
 
-def _retry_after_s(response: httpx.Response) -> float:
-    text = response.headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= 4 else _RETRY_AFTER_S
+def _retry_after_s(reply: Reply) -> float:
+    text = reply.headers.get(b"retry-after", b"")
+    return float(text) if text.isdigit() and len(text) <= 4 else _RETRY_AFTER_S

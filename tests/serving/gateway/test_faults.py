@@ -75,7 +75,7 @@ class Clients:
         ("not a number", 502, "predictions"),
         ("endless number", 502, "predictions"),
         ("too few classes", 502, "predictions"),
-        ("hang up", 502, "without sending a response"),
+        ("hang up", 502, "hung up"),
         ("hang", 504, "in time|too long"),
     ],
 )
