@@ -129,9 +129,9 @@ def open_page(folder: Path, version: str) -> Page | None:
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     for path in _pages(folder):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if _locked(handle) and not _died_inside(handle):
                 return Page(handle, version)

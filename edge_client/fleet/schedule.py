@@ -1,0 +1,58 @@
+"""When the registry is asked about a model: at once when a version is announced, else by and by."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+BACK_OFF_S = (2.0, 300.0)  # after the first failure, and at most
+# However fast announcements come, anybody's included, the registry is asked no faster than this.
+SPACING_S = 0.25
+_JITTER = 0.2  # so that a fleet that was started together does not ask together
+
+
+class Schedule:
+    """The next moment for one model.  Not safe for use by several threads at once."""
+
+    def __init__(
+        self,
+        poll_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Due at once.
+
+        Args:
+            poll_s: seconds from one look to the next where nothing is announced.
+            clock: gives seconds that never run backwards, whatever is done to the time of day.
+            chance: gives numbers from 0 to 1.
+        """
+        self._poll_s = poll_s
+        self._clock, self._chance = clock, chance
+        self._failures = 0
+        self._last = -SPACING_S
+        self._due = clock()
+
+    def wait_s(self) -> float:
+        """Seconds until it is due; 0 when it is."""
+        return max(0.0, self._due - self._clock())
+
+    def hint(self) -> None:
+        """Something was announced."""
+        self._due = min(self._due, max(self._clock(), self._last + SPACING_S))
+
+    def looked(self) -> None:
+        """The registry answered, whatever it said."""
+        self._failures = 0
+        self._next(self._poll_s)
+
+    def failed(self) -> None:
+        """The registry could not be asked, or this device could not do what it was to do."""
+        first, most = BACK_OFF_S
+        self._next(min(first * 2**self._failures, most, self._poll_s))
+        self._failures = min(self._failures + 1, 20)
+
+    def _next(self, seconds: float) -> None:
+        self._last = self._clock()
+        self._due = self._last + seconds * (1 + _JITTER * (2 * self._chance() - 1))

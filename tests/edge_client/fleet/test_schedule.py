@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from edge_client.fleet.schedule import BACK_OFF_S, SPACING_S, Schedule
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def schedule(clock):
+    return Schedule(600, clock, lambda: 0.5)  # no jitter
+
+
+def test_due_at_once_then_by_and_by(schedule, clock):
+    assert schedule.wait_s() == 0
+    schedule.looked()
+    assert schedule.wait_s() == 600
+    clock.now += 601
+    assert schedule.wait_s() == 0
+
+
+def test_an_announcement_is_looked_at_at_once_but_a_flood_is_not(schedule, clock):
+    schedule.looked()
+    clock.now += 10
+    schedule.hint()
+    assert schedule.wait_s() == 0
+    schedule.looked()
+    schedule.hint()
+    assert schedule.wait_s() == SPACING_S
+
+
+def test_a_registry_that_is_away_is_asked_less_and_less(schedule):
+    waits = []
+    for _ in range(30):
+        schedule.failed()
+        waits.append(schedule.wait_s())
+    assert waits[:4] == [2, 4, 8, 16]
+    assert waits == sorted(waits)
+    assert waits[-1] == BACK_OFF_S[1]
+    schedule.looked()
+    schedule.failed()
+    assert schedule.wait_s() == 2
+
+
+def test_never_later_than_the_poll(clock):
+    often = Schedule(5, clock, lambda: 0.5)
+    for _ in range(9):
+        often.failed()
+    assert often.wait_s() == 5
+
+
+def test_a_fleet_started_together_does_not_ask_together(clock):
+    waits = []
+    for chance in (0.0, 0.3, 1.0):
+        one = Schedule(600, clock, lambda chance=chance: chance)
+        one.looked()
+        waits.append(one.wait_s())
+    assert waits == pytest.approx([480, 552, 720])
