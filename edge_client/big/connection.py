@@ -12,11 +12,13 @@ from urllib3.util import Retry, Timeout, parse_url
 
 from edge_client.big.punctual import PunctualConnection, PunctualTlsConnection
 from edge_client.errors import EdgeError
+from edge_client.fields import Fields, strict_json
 from edge_client.files import check_size, read_input
 
 MAX_ANSWER_BYTES = 2**20
 _PIECE_BYTES = 2**16
 _MAX_TOKEN_BYTES = 4096
+_LONGEST_REFUSAL = 300  # characters
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
 _LENGTH = re.compile(r"[0-9]{1,7}")
 # Nothing was sent when one of these is raised.
@@ -45,6 +47,14 @@ class Reply:
     status: int
     body: bytes
     retry_after: float | None  # seconds, where the server asks for patience
+
+    def refusal(self) -> str:
+        """Why the server does not do it, in its own words (``{"error": …}``), in one line."""
+        try:
+            text = Fields(strict_json(self.body), "answer").text("error", longest=10_000)
+        except (ValueError, RecursionError):
+            text = f"status {self.status}"
+        return text[:_LONGEST_REFUSAL]
 
 
 class Connection:
