@@ -14,16 +14,22 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner, SSlibKey
-from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    ExpiredMetadataError,
+    RepositoryError,
+)
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 from tuf.ngclient import Updater
-from tuf.ngclient.fetcher import FetcherInterface
+from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from components.pushing import PushError
 from edge_client.fleet.paths import METADATA, bundle_target
 from edge_client.fleet.provenance import Provenance
 
 LIFE = timedelta(days=365)
+_FETCH_SECONDS = 10  # until metadata begin to come, and between their parts
 
 
 class RegistryAwayError(PushError):
@@ -43,13 +49,12 @@ class Trusted:
         return None if target is None else target.hashes.get("sha256")
 
 
-def fetch_trusted(url: str, root: bytes, fetcher: FetcherInterface) -> Trusted:
+def fetch_trusted(url: str, root: bytes) -> Trusted:
     """Fetches and verifies the metadata of a registry.
 
     Args:
         url: of the registry.
         root: metadata that are trusted; newer ones are followed from there.
-        fetcher: with time-outs.
 
     Raises:
         RegistryAwayError: it does not answer.
@@ -60,25 +65,31 @@ def fetch_trusted(url: str, root: bytes, fetcher: FetcherInterface) -> Trusted:
             Updater(
                 metadata_dir=folder,
                 metadata_base_url=url.rstrip("/") + METADATA,
-                fetcher=fetcher,
+                fetcher=Urllib3Fetcher(socket_timeout=_FETCH_SECONDS),
                 bootstrap=root,
             ).refresh()
             return Trusted(
                 Metadata[Root].from_file(str(Path(folder, "root.json"))).signed,
                 Metadata[Targets].from_file(str(Path(folder, "targets.json"))),
             )
+        except DownloadHTTPError as error:
+            if error.status_code >= 500:
+                raise RegistryAwayError(f"{url}: answers {error.status_code}") from None
+            raise PushError(
+                f"{url}: no registry there (it answers {error.status_code} where metadata should "
+                "be); name the URL that `ml4iot-registry serve` announces"
+            ) from None
         except DownloadError as error:
             raise RegistryAwayError(f"{url}: no registry answers ({_why(error)})") from None
         except ExpiredMetadataError as error:
             raise PushError(
-                f"{url}: nothing pushed, for its metadata have expired ({error}); start the "
-                "registry, which renews its own, or sign targets and root anew with "
-                "`ml4iot-registry rotate`"
+                f"{url}: its metadata have expired ({error}); a registry that runs renews its "
+                "own, and `ml4iot-registry rotate` signs root and targets anew"
             ) from None
         except (RepositoryError, ValueError) as error:
             raise PushError(
-                f"{url}: nothing pushed, for its metadata are not signed as the given root says "
-                f"({_why(error)}); is it the root.json of another registry?"
+                f"{url}: its metadata are not signed as the given root says ({_why(error)}); is "
+                "it the root.json of another registry?"
             ) from None
 
 

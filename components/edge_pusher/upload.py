@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tuf.api.metadata import Metadata, Targets
-from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from components.edge_pusher.registry import RegistryTarget
 from components.edge_pusher.signing import (
@@ -32,11 +31,9 @@ from edge_client.fleet.report import utc_text
 
 _ATTEMPTS = 8  # in all; a busy registry, or one that starts anew, is not given up at once
 _UPLOAD_SECONDS = 120.0  # of one attempt, its answer included
-_FETCH_SECONDS = 10  # until metadata begin to come, and between their parts
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between two attempts
 _MAX_SERIAL = 2**53
-_LONGEST_REASON = 300  # characters of what a registry says
-_BUSY = (429, 502, 503, 504)
+_BUSY = (408, 429, 502, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,10 @@ class _AgainError(Exception):
     def __init__(self, message: str, pause: float = 0.0) -> None:
         super().__init__(message)
         self.pause = pause
+
+
+class _ConflictError(_AgainError):
+    """What is there stands against it: another push that came first, or something lasting."""
 
 
 def push_signed(target: RegistryTarget, data: bytes, manifest: Manifest) -> Receipt:
@@ -80,10 +81,14 @@ def push_signed(target: RegistryTarget, data: bytes, manifest: Manifest) -> Rece
         run_id=manifest.created_by.run_id,
         budgets=manifest.budgets,
     )
-    fetcher = Urllib3Fetcher(socket_timeout=_FETCH_SECONDS)
+
+    refused: dict[int, str] = {}  # why, by the version of the metadata that were there
 
     def attempt() -> Receipt:
-        trusted = fetch_trusted(target.url, root, fetcher)
+        trusted = fetch_trusted(target.url, root)
+        before = trusted.targets.signed.version
+        if before in refused:  # nobody came first: to sign again would change nothing
+            raise PushError(refused[before])
         there = trusted.sha256(manifest.name, manifest.version)
         if there is None:
             signer = signer_for(key, trusted.root, target.url)
@@ -95,7 +100,11 @@ def push_signed(target: RegistryTarget, data: bytes, manifest: Manifest) -> Rece
                 f"{target.url}: not pushed, for another bundle is there as {manifest.name} "
                 f"{manifest.version}; raise `version:` in the version's YAML and run again"
             )
-        return _put(connection, target, data, manifest, targets)
+        try:
+            return _put(connection, target, data, manifest, targets)
+        except _ConflictError as error:
+            refused[before] = str(error)
+            raise
 
     try:
         return _patiently(attempt)
@@ -149,9 +158,9 @@ def _put(
         raise PushError(f"{error}; is a registry at this URL?") from None
     if reply.status in (200, 201):
         return _receipt(reply, target, data)
-    reason = f"{target.url}: {manifest.name} {manifest.version} not pushed: {_said(reply)}"
-    if reply.status == 409:  # another push came first
-        raise _AgainError(reason)
+    reason = f"{target.url}: {manifest.name} {manifest.version} not pushed: {reply.refusal()}"
+    if reply.status == 409:
+        raise _ConflictError(reason)
     if reply.status in _BUSY:
         raise _AgainError(reason, reply.retry_after or 0.0)
     if reply.status in (401, 403):
@@ -173,15 +182,6 @@ def _receipt(reply: Reply, target: RegistryTarget, data: bytes) -> Receipt:
     if not same:
         raise PushError(f"{target.url}: says that it keeps another bundle than was pushed")
     return Receipt(target.channel, serial, reply.status == 201)
-
-
-def _said(reply: Reply) -> str:
-    """What the registry says in its own words, in one line of bounded length."""
-    try:
-        text = Fields(strict_json(reply.body), "answer").text("error", longest=10_000)
-    except (ValueError, RecursionError):
-        text = f"status {reply.status}"
-    return " ".join(text.split())[:_LONGEST_REASON]
 
 
 def _who() -> str:
