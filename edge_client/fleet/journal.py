@@ -1,4 +1,4 @@
-"""What a device remembers of one model's versions: which failed here, which proved themselves in use."""
+"""What a device remembers of a model's versions: which failed here, which proved themselves."""
 
 from __future__ import annotations
 

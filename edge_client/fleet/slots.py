@@ -142,13 +142,13 @@ class Slots:
         with self._changing():
             self._point(slot.slot)
 
-    def back(self, reason: str, text: str, version: str | None = None) -> InstalledSlot | None:
+    def back(self, reason: str, text: str, version: str) -> InstalledSlot | None:
         """Gives up the active version for the one before it, and remembers why.
 
         Args:
             reason: one word, as of :class:`UpdateRefused`.
             text: one line.
-            version: that failed, if it may no longer be the active one: then nothing is done.
+            version: that failed; where another is active by now, nothing is done.
 
         Returns:
             What is active now; None when there is nothing to go back to, or nothing that has not
@@ -159,7 +159,7 @@ class Slots:
         """
         with self._changing():
             active = self.active()
-            if active is None or version not in (None, active.version):
+            if active is None or active.version != version:
                 return None
             failure = Failure(active.version, reason, text, True, utc_text(time.time()))
             self.journal.change(lambda state: state.with_failure(failure))

@@ -47,7 +47,7 @@ def state(slots):
 
 def test_nothing_is_installed_at_first(slots):
     assert state(slots) == (None, None)
-    assert slots.settle() is None and slots.back("1", "crash", "it fell") is None
+    assert slots.settle() is None and slots.back("crash", "it fell", "1") is None
 
 
 def test_each_version_keeps_the_one_before(slots, put):
@@ -64,21 +64,21 @@ def test_each_version_keeps_the_one_before(slots, put):
 
 def test_going_back_forgets_the_failed_one_and_remembers_why(slots, put):
     put("1"), put("2")
-    assert slots.back("2", "latency", "took\nlong").version == "1"
+    assert slots.back("latency", "took\nlong", "2").version == "1"
     assert state(slots) == ("1", None)
     failure = slots.journal.read().failure("2")
     assert (failure.reason, failure.text, failure.rolled_back) == ("latency", "took long", True)
-    assert slots.back("2", "crash", "fell") is None  # somebody else was first
+    assert slots.back("crash", "fell", "2") is None  # somebody else was first
     assert not slots.journal.read().failure("1")
-    assert slots.back("1", "crash", "fell too") is None  # a bad model is better than none
+    assert slots.back("crash", "fell too", "1") is None  # a bad model is better than none
     assert state(slots) == ("1", None)
 
 
 def test_nobody_goes_back_to_a_version_that_failed(slots, put):
     put("1")
-    slots.back("1", "crash", "fell")
+    slots.back("crash", "fell", "1")
     put("2")
-    assert slots.back("2", "crash", "fell too") is None
+    assert slots.back("crash", "fell too", "2") is None
     assert state(slots) == ("2", "1")
 
 
@@ -94,7 +94,7 @@ def test_what_has_not_proved_itself_makes_room_first(slots, put):
 
 def test_an_interrupted_going_back_is_finished(slots, put):
     put("1"), put("2")
-    slots.back("2", "crash", "fell")
+    slots.back("crash", "fell", "2")
     journal = slots.journal.read()
     slots.journal.change(lambda _: JournalState())
     put("2")
@@ -150,7 +150,7 @@ def test_leftovers_of_a_killed_process_are_swept(slots, put, home):
 
 def test_a_journal_that_cannot_be_read_is_empty(home, slots, put):
     put("1"), put("2")
-    slots.back("2", "crash", "fell")
+    slots.back("crash", "fell", "2")
     path = home.model("kws-a") / "journal.json"
     good = json.loads(path.read_text())
     for wrong in (b"", b"\xff", b"[]", json.dumps({**good, "failed": [1]}).encode()):
@@ -160,7 +160,7 @@ def test_a_journal_that_cannot_be_read_is_empty(home, slots, put):
 
 def test_a_version_is_forgotten_once_another_is_offered(slots, put):
     put("1"), put("2")
-    slots.back("2", "crash", "fell")
+    slots.back("crash", "fell", "2")
     journal = slots.journal.read()
     assert journal.offered("2").failure("2") and not journal.offered("3").failed
     assert not journal.retrying().failed
