@@ -41,7 +41,7 @@ class Interpreter:
                 standardisation cannot be computed in float32.
         """
         self._name = name
-        lite = _litert()
+        lite = litert()
         try:
             self._lite = lite(model_content=model, num_threads=1)
             self._lite.allocate_tensors()
@@ -54,8 +54,10 @@ class Interpreter:
             )
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self.quantization = Quantization(_stored(inputs[0], name), _stored(outputs[0], name))
-        self.input_size = int(np.prod(inputs[0]["shape"]))
-        self.output_size = int(np.prod(outputs[0]["shape"]))
+        self.input_shape = tuple(map(int, inputs[0]["shape"]))
+        self.output_shape = tuple(map(int, outputs[0]["shape"]))
+        self.input_size = int(np.prod(self.input_shape))
+        self.output_size = int(np.prod(self.output_shape))
         width = len(standardisation.mean)
         if self.input_size % width:
             raise ModelError(f"{name}: an input of {self.input_size} values, not rows of {width}")
@@ -124,8 +126,12 @@ class Interpreter:
             )
 
 
-def _litert() -> Any:
-    """The interpreter class of whichever LiteRT is installed."""
+def litert() -> Any:
+    """The interpreter class of whichever LiteRT is installed.
+
+    Raises:
+        ModelError: none is, or one that does not load.
+    """
     # LiteRT has no wheels for 32-bit Pi OS; its predecessor, of the same API, does.
     for package in ("ai_edge_litert", "tflite_runtime"):
         try:
