@@ -12,36 +12,9 @@ from components.artifacts import EdgeBundle
 from components.blessing import bless
 from components.edge_pusher.executor import Executor
 from components.pushing import PushError
-from edge_client.bundle import (
-    ForecastOutput,
-    Manifest,
-    Origin,
-    Quantization,
-    RecordInput,
-    bundle_bytes,
-    pack_model,
-    read_bundle,
-)
-from edge_client.features.spec import Quantity, RecordWindow, Standardisation
-
-
-def bundle(version: str) -> bytes:
-    entry, packed = pack_model(b"a model, as far as a pusher can tell", "zlib")
-    window = RecordWindow((Quantity("T", "T (degC)", "Cel"),), 6, 3, 600)
-    manifest = Manifest(
-        name="th-a",
-        version=version,
-        task="forecasting",
-        input=RecordInput(window, Standardisation((9.0,), (7.0,))),
-        output=ForecastOutput(("T",), 3),
-        quantization=Quantization(None, None),
-        deferral=None,
-        budgets=(),
-        model=entry,
-        golden=(),
-        created_by=Origin("forecasting", "run", "float16"),
-    )
-    return bundle_bytes(manifest, packed, "th-a")
+from edge_client.bundle import read_bundle
+from edge_client.fleet.paths import bundle_target
+from tests.components.edge_pusher.conftest import Make, Running
 
 
 class Bench:
@@ -82,7 +55,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def test_pushes_what_is_blessed(bench: Bench) -> None:
+def test_pushes_what_is_blessed(bench: Bench, bundle: Make) -> None:
     for version in ("1", "2"):
         data = bundle(version)
         bench.put(data)
@@ -97,7 +70,7 @@ def test_pushes_what_is_blessed(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("judged", [True, False])
-def test_refuses_what_is_not_blessed(bench: Bench, judged: bool) -> None:
+def test_refuses_what_is_not_blessed(bench: Bench, bundle: Make, judged: bool) -> None:
     bench.put(bundle("1"))
     if judged:
         bless(bench.blessing, None)
@@ -106,7 +79,7 @@ def test_refuses_what_is_not_blessed(bench: Bench, judged: bool) -> None:
     assert not bench.destination.exists()
 
 
-def test_refuses_the_blessing_of_another_bundle(bench: Bench) -> None:
+def test_refuses_the_blessing_of_another_bundle(bench: Bench, bundle: Make) -> None:
     bench.put(bundle("2"))
     bless(bench.blessing, sha256(bundle("1")))
     with pytest.raises(PushError, match="the blessing is of another bundle"):
@@ -114,7 +87,7 @@ def test_refuses_the_blessing_of_another_bundle(bench: Bench) -> None:
     assert not bench.destination.exists()
 
 
-def test_refuses_what_a_device_would_refuse(bench: Bench) -> None:
+def test_refuses_what_a_device_would_refuse(bench: Bench, bundle: Make) -> None:
     data = bundle("1")[:-40]
     bench.put(data)
     bless(bench.blessing, sha256(data))
@@ -123,7 +96,7 @@ def test_refuses_what_a_device_would_refuse(bench: Bench) -> None:
     assert not bench.destination.exists()
 
 
-def test_refuses_a_folder_without_the_one_bundle(bench: Bench) -> None:
+def test_refuses_a_folder_without_the_one_bundle(bench: Bench, bundle: Make) -> None:
     bless(bench.blessing, sha256(bundle("1")))
     with pytest.raises(PushError, match="holds 0 bundles, not one"):
         bench.push()
@@ -131,3 +104,48 @@ def test_refuses_a_folder_without_the_one_bundle(bench: Bench) -> None:
     bench.put(bundle("1"), "th-b")
     with pytest.raises(PushError, match="holds 2 bundles, not one"):
         bench.push()
+
+
+def test_pushes_to_the_registry_as_well(bench: Bench, bundle: Make, registry: Running) -> None:
+    data = bundle("1")
+    bench.put(data)
+    bless(bench.blessing, sha256(data))
+    bench.registry = registry.target.to_json()
+    bench.push()
+    store = registry.registry.store
+    assert store.version("th-a", "1").sha256 == sha256(data)
+    assert store.channel("th-a", "canary").version == "1"
+    assert (bench.destination / "th-a.bundle").read_bytes() == data
+    properties = bench.pushed.get_string_custom_property
+    assert properties("pushed_registry") == registry.target.url
+    assert properties("pushed_channel") == "canary"
+    assert bench.pushed.get_int_custom_property("serial") == store.serial
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_the_registry_gets_nothing_that_is_not_blessed(
+    bench: Bench, bundle: Make, registry: Running, judged: bool
+) -> None:
+    bench.put(bundle("1"))
+    bless(bench.blessing, sha256(bundle("2")) if judged else None)
+    bench.registry = registry.target.to_json()
+    with pytest.raises(PushError, match="not pushed, for"):
+        bench.push()
+    targets = registry.registry.store.repository.contents.targets.signed.targets
+    assert bundle_target("th-a", "1") not in targets
+
+
+def test_what_the_registry_refuses_goes_into_no_folder(
+    bench: Bench, bundle: Make, registry: Running
+) -> None:
+    bench.registry = registry.target.to_json()
+    for run in ("run", "another run"):
+        data = bundle("1", run)
+        bench.put(data)
+        bless(bench.blessing, sha256(data))
+        if run == "run":
+            bench.push()
+        else:
+            with pytest.raises(PushError, match="raise `version:`"):
+                bench.push()
+    assert (bench.destination / "th-a.bundle").read_bytes() == bundle("1")
