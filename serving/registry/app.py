@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from edge_client.errors import EdgeError
 from serving.refusal import Refusal
-from serving.registry import model_routes, pages, tuf_routes
+from serving.registry import device_routes, model_routes, pages, rollout_routes, tuf_routes
 from serving.registry.front import Front
 from serving.registry.registry import Registry
 
@@ -24,6 +24,8 @@ verify both. Reading is open; writing needs a token. Every error is `{"error": "
 ROUTERS = (
     tuf_routes.router,
     model_routes.router,
+    rollout_routes.router,
+    device_routes.router,
     pages.router,
 )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_client.fleet.topics import DEFAULT_PREFIX
+from edge_client.mqtt.broker import Broker
 from serving.options import UsageError
 
 MARK = "metadata/timestamp.json"  # what makes a folder a registry's
@@ -17,6 +19,8 @@ class RegistryOptions:
     folder: Path
     host: str = "127.0.0.1"
     port: int = 8600
+    broker: Broker | None = None  # where channels are announced and devices are heard
+    prefix: str = DEFAULT_PREFIX  # of all topics there
     log_file: Path | None = None
 
     def checked(self) -> RegistryOptions:

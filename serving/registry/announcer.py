@@ -1,0 +1,95 @@
+"""The registry's place at the broker: it announces where channels point, and hears its devices.
+
+An announcement is a hint: devices believe the signed metadata only. It is retained, at QoS 1, and
+said again whenever a broker comes back, which may have forgotten what it retained.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+
+from edge_client.fleet.report import MAX_REPORT_BYTES
+from edge_client.fleet.topics import Topics
+from edge_client.mqtt.broker import Broker, BrokerError
+from edge_client.mqtt.connection import Arrived, Connection, Subscription
+from serving.registry.devices import Devices
+from serving.registry.log import log
+
+CLIENT = "ml4iot-registry"
+
+
+class Announcer:
+    """The registry as a client of a broker; without a broker it does nothing.
+
+    A broker that is away, or does not want us, is asked again until it does.
+    """
+
+    def __init__(self, broker: Broker | None, topics: Topics, devices: Devices) -> None:
+        """Raises `BrokerError` for a CA's file that cannot be used."""
+        self._topics = topics
+        self._devices = devices
+        self._lock = threading.Lock()
+        self._said: dict[tuple[str, str], tuple[int, bytes]] = {}
+        self._refused = ""
+        filters = (topics.all_statuses, topics.all_models, topics.all_usage)
+        self._connection: Connection | None = None
+        if broker is not None:
+            self._connection = Connection(
+                broker,
+                CLIENT,
+                [Subscription(each, 1) for each in filters],
+                self._heard,
+                MAX_REPORT_BYTES,
+                on_ready=self._ready,
+                on_lost=lambda: log.warning("the broker is lost; it is asked again"),
+                on_refused=self._not_wanted,
+                patient=True,
+            )
+
+    def start(self) -> None:
+        """Connects, in the background. Raises `BrokerError` for a name that no host can have."""
+        if self._connection is not None:
+            self._connection.__enter__()
+
+    def close(self) -> None:
+        """Takes leave of the broker."""
+        if self._connection is not None:
+            self._connection.__exit__(None, None, None)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a broker that hears us."""
+        return self._connection is not None and self._connection.ready
+
+    def announce(self, model: str, channel: str, version: str | None, serial: int) -> None:
+        """Says that a channel has moved; waits for nothing. Of two serials the later one counts."""
+        payload = json.dumps({"version": version, "serial": serial}).encode()
+        with self._lock:
+            if self._said.get((model, channel), (-1, b""))[0] > serial:
+                return
+            self._said[model, channel] = (serial, payload)
+            if self.ready:
+                self._publish(model, channel, payload)
+
+    def _ready(self) -> None:
+        log.info("the broker is there")
+        with self._lock:
+            for (model, channel), (_, payload) in self._said.items():
+                self._publish(model, channel, payload)
+
+    def _publish(self, model: str, channel: str, payload: bytes) -> None:
+        assert self._connection is not None
+        topic = self._topics.announcement(model, channel)
+        if not self._connection.publish(topic, payload, 1, retain=True):
+            log.warning("%s is not announced: the broker takes too long", topic)
+
+    def _heard(self, arrived: Arrived) -> None:
+        said = self._topics.read(arrived.topic)
+        if said is not None:
+            self._devices.take(said, arrived.payload)
+
+    def _not_wanted(self, error: BrokerError) -> None:
+        if str(error) != self._refused:  # once is enough
+            self._refused = str(error)
+            log.warning("%s", error)

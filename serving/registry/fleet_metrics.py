@@ -1,0 +1,38 @@
+"""The fleet in numbers, for Prometheus: counted when it asks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from serving.registry.devices import Devices
+from serving.registry.rollout import Status
+from serving.registry.rollouts import Rollouts
+
+
+class FleetMetrics(Collector):
+    """How many devices there are and what became of rollouts."""
+
+    def __init__(self, devices: Devices, rollouts: Rollouts) -> None:
+        self._devices, self._rollouts = devices, rollouts
+
+    def collect(self) -> Iterator[Metric]:
+        """All of it."""
+        known, online = self._devices.numbers()
+        yield GaugeMetricFamily("ml4iot_registry_devices", "Devices ever heard of.", known)
+        yield GaugeMetricFamily("ml4iot_registry_devices_online", "Devices that are there.", online)
+        yield CounterMetricFamily(
+            "ml4iot_registry_reports_refused",
+            "Messages of devices that were no report, or too many.",
+            self._devices.refused,
+        )
+        rollouts = GaugeMetricFamily(
+            "ml4iot_registry_rollouts", "Rollouts that are kept.", labels=("status",)
+        )
+        found = Counter(each.status for each in self._rollouts.all())
+        for status in Status:
+            rollouts.add_metric((status.value,), found[status])
+        yield rollouts
