@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_client.cli.messages import native_silence
+from edge_client.cli.models import add_model_argument, resolve
 
 if TYPE_CHECKING:
     from edge_client.big.connection import Connection
@@ -31,7 +32,7 @@ _MAX_REPORT_BYTES = 16 * 2**20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="the model, a .bundle file")
+    add_model_argument(parser)
     parser.add_argument(
         "--runs", type=_runs, default=500, help="how often (100 to 100000, default: %(default)s)"
     )
@@ -53,7 +54,7 @@ def run(chosen: argparse.Namespace) -> int:
     from edge_client.bundle.file import read_bundle
     from edge_client.predictor import load_predictor
 
-    bundle = read_bundle(chosen.bundle)
+    bundle = read_bundle(resolve(chosen.bundle, chosen.home))
     send = _sender(chosen, bundle)
     with native_silence():
         predictor = load_predictor(bundle, chosen.bundle)

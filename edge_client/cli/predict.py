@@ -20,7 +20,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from edge_client.cli.messages import native_silence, say
+from edge_client.cli.messages import say
+from edge_client.cli.models import Maker, Opened, add_model_argument, open_model
 from edge_client.errors import EdgeError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ HELP = "classify recordings or forecast records"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="the model, a .bundle file")
+    add_model_argument(parser)
     parser.add_argument(
         "inputs",
         metavar="INPUT",
@@ -66,16 +67,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Runs the command; raises :class:`EdgeError` for wrong use and bad input."""
-    from edge_client.bundle.file import read_bundle
-    from edge_client.predictor import AudioPredictor, load_predictor
+    with open_model(chosen.bundle, chosen.home, Maker.any) as model:
+        return _predict(model, chosen)
 
-    bundle = read_bundle(chosen.bundle)
-    with native_silence():
-        predictor = load_predictor(bundle, chosen.bundle)
+
+def _predict(model: Opened[AudioPredictor | RecordPredictor], chosen: argparse.Namespace) -> int:
+    from edge_client.predictor import AudioPredictor
+
+    predictor = model.predictor
     if chosen.self_test:
         from edge_client.self_test import self_test
 
-        passed = self_test(bundle, predictor, chosen.bundle)
+        passed = self_test(model.bundle, predictor, model.name)
         say(
             f"self-test: {passed.inputs} golden inputs give what they should "
             f"(largest difference {passed.difference:.2g})"

@@ -9,7 +9,8 @@ model is asked about may come after later ones; "path" says which clip it is:
                  "little_unreachable" (anything else)}
 In fast-slow mode it is "fast" and "slow" instead of "little" and "big".
 
-Whatever happens to the network, each clip gets an answer.  Ctrl-C ends with the summary.
+Whatever happens to the network, each clip gets an answer.  Ctrl-C ends with the summary.  With the
+name of an installed model, another version of it is used as soon as it is installed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_client.cli.messages import say
+from edge_client.cli.models import add_model_argument
 from edge_client.errors import EdgeError
 from edge_client.run.modes import BIG_LITTLE, FAST_SLOW
 
@@ -35,7 +37,7 @@ HELP = "classify clips, asking a big model where that pays"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="the small model, a .bundle file")
+    add_model_argument(parser, "the small model")
     parser.add_argument(
         "inputs", metavar="INPUT", nargs="*", help="WAV files (16-bit PCM) and folders of them"
     )
@@ -152,7 +154,7 @@ def run(chosen: argparse.Namespace) -> int:
             progress.clear()
             say(text)
 
-        loop = Loop(prepared.setup, give, tell, stop)
+        loop = Loop(prepared.setup, give, tell, stop, prepared.follow)
         began, cpu = time.monotonic(), time.process_time()
         try:
             loop(prepared.clips)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,16 +16,16 @@ from edge_client.big.breaker import Breaker
 from edge_client.big.client import CLASSIFY, SLOW_MODEL, BigClient
 from edge_client.big.connection import Connection, read_token
 from edge_client.budget import HourlyBudget
-from edge_client.bundle.file import Bundle, read_bundle
-from edge_client.cli.messages import native_silence, say
+from edge_client.cli.messages import say
+from edge_client.cli.models import Opened, open_model
 from edge_client.cli.recordings import find, known_word
+from edge_client.cli.run_model import Loaded, Loader, follower
 from edge_client.errors import EdgeError
 from edge_client.feedback import Feedback
 from edge_client.payload import PAYLOADS, Recording, encode_recording
 from edge_client.predictor import AudioPredictor
 from edge_client.run.asker import Asker
 from edge_client.run.clip import Clip
-from edge_client.run.decision import Decision, big_decision, fast_decision
 from edge_client.run.loop import Setup
 from edge_client.run.modes import BIG_LITTLE, FAST_SLOW
 from edge_client.run.report import Circumstances
@@ -36,6 +36,7 @@ class Prepared:
     """All that a run needs."""
 
     setup: Setup
+    follow: Callable[[Setup], Setup]  # what to do before each clip, if something changed
     clips: Iterable[Clip | EdgeError | None]
     total: int | None  # of the clips; None where nobody knows
     client: BigClient | None
@@ -51,10 +52,17 @@ def prepare(chosen: argparse.Namespace) -> Iterator[Prepared]:
             be.
     """
     _check(chosen)
-    bundle = read_bundle(chosen.bundle)
-    with native_silence():
-        first = _first(bundle, chosen)
-    decision = _decision(bundle, first, chosen)
+    with (
+        open_model(chosen.bundle, chosen.home, Loader(chosen)) as model,
+        _prepared(chosen, model) as prepared,
+    ):
+        yield prepared
+
+
+@contextmanager
+def _prepared(chosen: argparse.Namespace, model: Opened[Loaded]) -> Iterator[Prepared]:
+    loaded, manifest = model.predictor, model.bundle.manifest
+    first, decision = loaded.first, loaded.decision
     url = chosen.big if chosen.mode == BIG_LITTLE else chosen.slow
     if decision.policy == "never":
         url = None
@@ -67,24 +75,23 @@ def prepare(chosen: argparse.Namespace) -> Iterator[Prepared]:
     client = None if url is None else _client(url, first.labels, chosen)
     asker = None if client is None else Asker(client, chosen.concurrency, chosen.timeout)
     try:
-        deferral = bundle.manifest.deferral
         yield Prepared(
             setup=Setup(
                 first=first,
                 decision=decision,
                 names=("little", "big") if chosen.mode == BIG_LITTLE else ("fast", "slow"),
                 asker=asker,
-                second=_second(bundle, chosen) if client is None else None,
-                # /slow_model is the same model with other features: its answer stands alone.
-                weight=deferral.fusion if deferral and chosen.mode == BIG_LITTLE else 0.0,
+                second=loaded.second,
+                weight=loaded.weight,
                 patient=not chosen.microphone,
                 feedback=feedback,
             ),
+            follow=follower(model),
             clips=clips,
             total=total,
             client=client,
             circumstances=Circumstances(
-                bundle=f"{bundle.manifest.name} {bundle.manifest.version}",
+                bundle=f"{manifest.name} {manifest.version}",
                 mode=chosen.mode,
                 decision=decision,
                 payload=None if client is None else _payload(chosen),
@@ -123,31 +130,6 @@ def _check(chosen: argparse.Namespace) -> None:
 def _payload(chosen: argparse.Namespace) -> str:
     payload: str | None = chosen.payload
     return payload or ("pcm-cbor" if chosen.slow else "features-cbor")
-
-
-def _first(bundle: Bundle, chosen: argparse.Namespace) -> AudioPredictor:
-    if chosen.mode == BIG_LITTLE:
-        return AudioPredictor(bundle, chosen.bundle)
-    fast = bundle.manifest.fast
-    if fast is None:
-        raise EdgeError(f"{chosen.bundle}: it carries no fast front end; push it with one")
-    return AudioPredictor(bundle, chosen.bundle, fast.features)
-
-
-def _second(bundle: Bundle, chosen: argparse.Namespace) -> AudioPredictor | None:
-    """The full front end on this device, in fast-slow mode without a server."""
-    if chosen.mode == BIG_LITTLE:
-        return None
-    with native_silence():
-        return AudioPredictor(bundle, chosen.bundle)
-
-
-def _decision(bundle: Bundle, first: AudioPredictor, chosen: argparse.Namespace) -> Decision:
-    manifest = bundle.manifest
-    if chosen.mode == FAST_SLOW and manifest.fast is not None:
-        return fast_decision(manifest.fast, chosen.threshold)
-    count = len(first.labels)
-    return big_decision(manifest.deferral, chosen.policy, chosen.threshold, count, chosen.bundle)
 
 
 def _client(url: str, labels: tuple[str, ...], chosen: argparse.Namespace) -> BigClient:

@@ -101,7 +101,6 @@ class ModelInUse(Generic[P]):
             self._open()
         except EdgeError as error:
             self._seen = self._active_file()
-            self._count_for(before)
             self._tell(f"{self.name} is used on: {error}")
             return False
         if self.version == before:
@@ -160,16 +159,23 @@ class ModelInUse(Generic[P]):
             bundle = self._read(slot)
             if bundle is None:
                 continue
-            self._count_for(slot.version)
+            before, self._page = self._page, self._page_for(slot.version)
             self.started()
             try:
                 used = self._load(bundle, self)
-            except ModelError as error:
-                if not self._unusable(slot.version, error):
+            except EdgeError as error:
+                self.close()
+                self._page = before
+                if not isinstance(error, ModelError) or not self._unusable(slot.version, error):
                     raise
                 continue
-            finally:
-                self._leave()
+            except BaseException:
+                self.close()
+                self._page = before
+                raise
+            self._leave()
+            if before is not None:
+                before.close()
             self.bundle, self.predictor, self.version, self._seen = bundle, used, slot.version, seen
             self._on_probation = self._page is not None and self._probation.of(slot.version)
             return
@@ -201,21 +207,19 @@ class ModelInUse(Generic[P]):
             self._tell(f"{self.model} {version} is given up: {error}")
         return given_up
 
-    def _count_for(self, version: str) -> None:
-        """Counts for this version from now on, where it can."""
-        if self._page is not None:
-            self._page.begin(version)
-            return
+    def _page_for(self, version: str) -> Page | None:
+        """Where uses of this version are counted; None where they cannot be, which is told once."""
         if self._unwatched:
-            return
+            return None
         try:
-            self._page = open_page(self._probation.pages, version)
+            page = open_page(self._probation.pages, version)
             why = "too many processes use it"
         except OSError as error:
-            why = error.strerror or str(error)
-        if self._page is None:
+            page, why = None, error.strerror or str(error)
+        if page is None:
             self._unwatched = True
             self._tell(f"{self.model}: uses by this process are not counted: {why}")
+        return page
 
     def _leave(self) -> None:
         if self._page is not None:

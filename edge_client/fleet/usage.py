@@ -79,12 +79,7 @@ class Page:
             os.truncate(handle, _BYTES)
         self._map = mmap.mmap(handle, _BYTES)
         self._bytes = memoryview(self._map)
-        self._words = self._bytes.cast("Q")
-        self.begin(version)
-
-    def begin(self, version: str) -> None:
-        """Counts for this version from now on."""
-        words = self._words
+        self._words = words = self._bytes.cast("Q")
         words[_INSIDE] = 0
         if words[_IS] != _MAGIC or _version(self._bytes) != version:
             self._bytes[:] = bytes(_BYTES)
@@ -124,21 +119,24 @@ class Page:
 def open_page(folder: Path, version: str) -> Page | None:
     """A page for this process; None when :data:`MAX_PROCESSES` others have one.
 
-    Whoever may have died inside a model is to be looked for first: see :func:`deaths`.
+    It is one nobody counts on any more, of the same version if there is one, else one that nothing
+    was counted on.  Whoever may have died inside a model is to be looked for first: see
+    :func:`deaths`.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    for path in _pages(folder):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if _locked(handle) and not _died_inside(handle):
-                return Page(handle, version)
-        except BaseException:
+    for fits in (version, None, ""):
+        for path in _pages(folder):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if _locked(handle) and _free_for(handle, fits):
+                    return Page(handle, version)
+            except BaseException:
+                os.close(handle)
+                raise
             os.close(handle)
-            raise
-        os.close(handle)
     return None
 
 
@@ -206,6 +204,14 @@ def _locked(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _free_for(handle: int, version: str | None) -> bool:
+    """Whether a page may be counted on: one of a version, an unused one (None), any ("")."""
+    data = os.pread(handle, _BYTES, 0)
+    if not _whole(data):
+        return version is None
+    return version in ("", _version(data)) and not _died_inside(handle)
 
 
 def _died_inside(handle: int) -> bool:

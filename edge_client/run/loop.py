@@ -48,6 +48,7 @@ class Loop:
         give: Callable[[Answer], None],
         tell: Callable[[object], None],
         stop: threading.Event,
+        follow: Callable[[Setup], Setup] | None = None,
     ) -> None:
         """Nothing is heard yet.
 
@@ -56,8 +57,11 @@ class Loop:
             give: gets every answer, in this thread.
             tell: gets what a person should know, a line each.
             stop: ends the run early.
+            follow: asked before every clip what to do from now on, where a model may be replaced
+                by another of the same labels and clips meanwhile.
         """
         self._setup, self._give, self._tell, self._stop = setup, give, tell, stop
+        self._follow = follow
         self._asked: dict[int, tuple[Clip, Scores]] = {}
         self._said: set[str] = set()
         self._fault: Exception | None = None  # of a thread that asks
@@ -98,6 +102,8 @@ class Loop:
         return self._stop.is_set() or self._fault is not None
 
     def _hear(self, clip: Clip) -> None:
+        if self._follow is not None:
+            self._setup = self._follow(self._setup)
         setup = self._setup
         heard = setup.first(clip.audio, clip.rate)
         first, second = setup.names

@@ -102,15 +102,23 @@ def test_when_the_whole_device_went_down_no_model_is_to_blame(tmp_path, monkeypa
     assert dead(tmp_path) == []
 
 
-def test_another_version_counts_from_zero(tmp_path):
-    page = open_page(tmp_path, "1")
-    page.count(1, 1)
-    page.begin("2")
-    assert page.inferences == 0
-    page.count(2, 2)
-    page.close()
-    assert read_usage(tmp_path, "1") is None
+def test_each_version_counts_for_itself(tmp_path):
+    for version, times in (("1", 3), ("2", 1), ("1", 4)):
+        page = open_page(tmp_path, version)
+        for _ in range(times):
+            page.count(1, 1)
+        page.close()
+    assert read_usage(tmp_path, "1").inferences == 7
     assert read_usage(tmp_path, "2").inferences == 1
+
+
+def test_the_pages_of_old_versions_are_used_again(tmp_path):
+    for version in range(2 * MAX_PROCESSES):
+        page = open_page(tmp_path, str(version))
+        page.count(1, 1)
+        page.close()
+    assert len(list(tmp_path.iterdir())) == MAX_PROCESSES
+    assert read_usage(tmp_path, str(version)).inferences == 1
 
 
 def test_pages_are_bounded(tmp_path):

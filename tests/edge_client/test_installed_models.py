@@ -1,0 +1,188 @@
+"""``predict``, ``run`` and ``bench`` with the name of an installed model in place of a file."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge_client.__main__ import main
+from edge_client.bundle import LabelOutput
+from edge_client.cli.models import open_model, resolve
+from edge_client.fleet.home import Home
+from edge_client.fleet.usage import read_usage
+from tests.edge_client import tiny
+from tests.edge_client.fleet.installed import install, keyword_bundle, state
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = Home(tmp_path / "home")
+    install(home, "tones", "1", keyword_bundle("1"))
+    return home
+
+
+@pytest.fixture
+def words(tmp_path):
+    root = tmp_path / "words"
+    for word, clip in tiny.EXAMPLES.items():
+        (root / word).mkdir(parents=True)
+        (root / word / "ann_nohash_0.wav").write_bytes(tiny.wav(clip))
+    return root
+
+
+@pytest.fixture
+def run(capfd):
+    def call(*arguments):
+        capfd.readouterr()  # what LiteRT says when bundles are made
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as left:
+            status = left.code
+        out, err = capfd.readouterr()
+        return status, out.splitlines(), err.splitlines()
+
+    return call
+
+
+def inferences(home, version, model="tones"):
+    usage = read_usage(home.model(model) / "in_use", version)
+    return 0 if usage is None else usage.inferences
+
+
+def test_predict(run, home, words):
+    status, out, err = run("predict", "tones", words, "--home", home.path, "--summary")
+    assert (status, len(out), len(err)) == (0, 3, 1)
+    assert [json.loads(line)["label"] for line in out] == ["high", "low", "silence"]
+    assert inferences(home, "1") == 3
+    status, _, err = run("predict", "tones", "--self-test", "--home", home.path)
+    assert status == 0 and "3 golden inputs" in err[0]
+
+
+def test_the_home_of_the_environment(run, home, words, monkeypatch):
+    monkeypatch.setenv("ML4IOT_EDGE_HOME", str(home.path))
+    assert run("predict", "tones", words)[0] == 0
+    assert run("run", "tones", words, "--policy", "never")[0] == 0
+    assert inferences(home, "1") == 6
+
+
+def test_run_in_both_modes(run, home, words):
+    status, out, _ = run("run", "tones", words, "--home", home.path, "--mode", "fast-slow")
+    assert (status, len(out)) == (0, 3)
+    assert {json.loads(line)["decided_by"] for line in out} <= {"fast", "slow"}
+    assert inferences(home, "1") >= 3
+
+
+def test_bench_uses_no_page(run, home):
+    status, out, _ = run("bench", "tones", "--home", home.path, "--runs", 100)
+    assert status == 0 and out[0].startswith("tones 1,")
+    assert inferences(home, "1") == 0
+
+
+def test_resolve(home, tmp_path, monkeypatch):
+    assert resolve("tones", home.path) == home.model("tones") / "slots" / "a" / "tones.bundle"
+    assert resolve("other", home.path) == Path("other")
+    assert resolve("../home", home.path) == Path("../home")
+    monkeypatch.chdir(tmp_path)
+    Path("tones").write_bytes(b"a file of that name comes first")
+    assert resolve("tones", home.path) == Path("tones")
+
+
+def test_neither_file_nor_model(run, home, words):
+    status, out, err = run("predict", "tunes", words, "--home", home.path)
+    assert (status, out, len(err)) == (2, [], 1)
+    assert "tunes" in err[0]
+
+
+def test_a_model_without_a_version(run, home, words):
+    (home.model("tones") / "active").unlink()
+    status, out, err = run("predict", "tones", words, "--home", home.path)
+    assert (status, out, len(err)) == (2, [], 1)
+    assert "pull" in err[0]
+
+
+FOLLOWS = """
+import sys
+from edge_client.__main__ import main
+from edge_client.cli import run_setup
+from edge_client.run.clip import Clip
+import numpy as np
+def clips(chosen, first):
+    def heard():
+        for line in sys.stdin:
+            yield Clip(line.strip(), np.zeros(16000, np.int16), 16000, None, None)
+    return heard(), None
+run_setup._clips = clips
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def running(home):
+    """``run`` with a clip for every line it is given."""
+    command = ["run", "tones", "--microphone", "--home", str(home.path), "--policy", "never"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", FOLLOWS, *command],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def clip(name):
+        process.stdin.write(f"{name}\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())["path"]
+
+    process.clip = clip
+    yield process
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        stream.close()
+
+
+def test_run_follows_a_switch(home, running):
+    assert running.clip("one") == "one"
+    install(home, "tones", "2", keyword_bundle("2"))
+    assert running.clip("two") == "two"
+    manifest, packed = tiny.keyword_parts()
+    others = replace(manifest, output=LabelOutput(("up", "down", "off")))
+    install(home, "tones", "3", keyword_bundle("3", parts=(others, packed)))
+    assert running.clip("three") == "three"
+    assert running.clip("four") == "four"
+    running.stdin.close()
+    assert running.wait(20) == 0
+    said = running.stderr.read().splitlines()
+    assert len(said) == 2
+    assert "tones 2 is used from now on, instead of 1" in said[0]
+    assert "tones 2 is used on: tones 3 knows other words" in said[1]
+    assert (inferences(home, "1"), inferences(home, "2"), inferences(home, "3")) == (1, 3, 0)
+
+
+def test_sigterm_is_no_crash(home):
+    install(home, "tones", "2", keyword_bundle("2"))
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from edge_client.cli.models import Maker, open_model\n"
+        "with open_model('tones', Path(sys.argv[1]), lambda maker: maker) as model:\n"
+        "    model.started()\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    while True: pass\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program, str(home.path)], cwd=REPOSITORY, timeout=60
+    )
+    assert process.returncode == 128 + signal.SIGTERM
+    with open_model("tones", home.path, lambda maker: maker) as model:
+        assert model.version == "2"
+    assert state(home, "tones") == ("2", "1", {})
