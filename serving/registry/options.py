@@ -19,9 +19,9 @@ class RegistryOptions:
     folder: Path
     host: str = "127.0.0.1"
     port: int = 8600
+    log_file: Path | None = None
     broker: Broker | None = None  # where channels are announced and devices are heard
     prefix: str = DEFAULT_PREFIX  # of all topics there
-    log_file: Path | None = None
 
     def checked(self) -> RegistryOptions:
         """The same. Raises `UsageError`."""
