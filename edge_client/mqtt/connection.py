@@ -189,7 +189,8 @@ class Connection:
             ) from None
         self._client.loop_start()
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while not self._ready.wait(0.05):
+        # Not only `ready`: a broker that took us may be lost before we look.
+        while not self._ready.wait(0.05) and not self.sessions:
             if self.refused or time.monotonic() > deadline:
                 self._stop()
                 why = self.refused or f"no answer in MQTT within {READY_TIMEOUT_S:g} s"
