@@ -6,7 +6,8 @@
 Without any setting it runs on the hourly records of a measured station year.  Environment
 variables change that: ``ML4IOT_RECORDS`` (a CSV, plain or in a zip, or
 ``jena_climate_2009_2016``, which is fetched), ``ML4IOT_VERSIONS`` (comma-separated),
-``ML4IOT_HOME`` and ``ML4IOT_PUSH``.
+``ML4IOT_HOME`` and ``ML4IOT_PUSH``; those of the registry and of measurements by devices are as in
+``keyword_spotting.py``.
 """
 
 from __future__ import annotations

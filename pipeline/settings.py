@@ -6,12 +6,14 @@ variables; every one has a default that works offline.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.edge_pusher.registry import RegistryTarget
 from components.errors import InputError
 from components.version import Version, read_version
+from pipeline.environment import given
+from pipeline.registry import read_registry
 
 _ROOT = Path(__file__).resolve().parent
 # The schemas kept in the repository, by which the data of every run is validated.
@@ -32,6 +34,8 @@ class Settings:
     home: Path  # state, logs, checkpoints
     push: Path  # where EdgePusher puts bundles
     models: Path  # where ServingPusher puts Big, for TensorFlow Serving
+    measurements: str | None  # a file or registry with what devices measured; None: not asked
+    registry: RegistryTarget | None  # where EdgePusher puts bundles for the fleet, signed
 
     @property
     def root(self) -> Path:
@@ -67,8 +71,8 @@ def read_settings(name: str, data: str) -> Settings:
         data: the environment variable that names its data.
 
     Raises:
-        InputError: a version that does not exist, is named twice or whose file is wrong, or a
-            home that cannot be made.
+        InputError: a version that does not exist, is named twice or whose file is wrong, a home
+            that cannot be made, or a registry that no bundle could be pushed to.
     """
     place = home()
     try:
@@ -77,8 +81,8 @@ def read_settings(name: str, data: str) -> Settings:
         raise InputError(
             f"ML4IOT_HOME: {place} cannot be made a folder ({error.strerror}); name another one"
         ) from None
-    splits, feedback = _given("ML4IOT_SPLITS"), _given("ML4IOT_FEEDBACK")
-    wanted = _given("ML4IOT_VERSIONS") or _DEFAULT_VERSIONS
+    splits, feedback = given("ML4IOT_SPLITS"), given("ML4IOT_FEEDBACK")
+    wanted = given("ML4IOT_VERSIONS") or _DEFAULT_VERSIONS
     versions = [_version(part.strip()) for part in wanted.split(",") if part.strip()]
     of_task = tuple(version for version in versions if version.task == name)
     if not of_task:
@@ -88,24 +92,21 @@ def read_settings(name: str, data: str) -> Settings:
         raise InputError(f"ML4IOT_VERSIONS names {twice!r} twice: {wanted!r}; name it once")
     return Settings(
         name=name,
-        data=_given(data),
+        data=given(data),
         splits=Path(splits).resolve() if splits else None,
         feedback=Path(feedback).resolve() if feedback else None,
         versions=of_task,
         home=place,
-        push=Path(_given("ML4IOT_PUSH") or place / "pushed").resolve(),
-        models=Path(_given("ML4IOT_MODELS") or place / "serving").resolve(),
+        push=Path(given("ML4IOT_PUSH") or place / "pushed").resolve(),
+        models=Path(given("ML4IOT_MODELS") or place / "serving").resolve(),
+        measurements=given("ML4IOT_DEVICE_MEASUREMENTS"),
+        registry=read_registry(),
     )
 
 
 def home() -> Path:
     """Where runs keep their state, logs and checkpoints."""
-    return Path(_given("ML4IOT_HOME") or _ROOT.parent / "runs").resolve()
-
-
-def _given(variable: str) -> str | None:
-    """The variable's value; one that is set to nothing counts as not set."""
-    return os.environ.get(variable) or None
+    return Path(given("ML4IOT_HOME") or _ROOT.parent / "runs").resolve()
 
 
 def _version(wanted: str) -> Version:

@@ -12,8 +12,10 @@ from tfx.types.channel import BaseChannel
 
 from components.compression.component import Compression
 from components.constraint_evaluator.component import ConstraintEvaluator
+from components.constraint_evaluator.device_measurements import read_measurements
 from components.deferral.component import DeferralTuner
 from components.edge_pusher.component import EdgePusher
+from components.errors import InputError
 from components.serving_evaluator.component import ServingEvaluator
 from components.serving_pusher.component import ServingPusher
 from components.trainer.component import Trainer
@@ -62,6 +64,7 @@ def to_the_edge(
         version=version.version,
         budgets=json.dumps(version.budgets),
         reports=str(settings.reports),
+        measurements=device_measurements(version, settings),
     ).with_id(f"ConstraintEvaluator.{version.name}")
     components: list[BaseComponent] = [compression, evaluator]
     judged: BaseComponent = evaluator
@@ -86,8 +89,19 @@ def to_the_edge(
         bundle=judged.outputs["bundle"],
         blessing=judged.outputs["blessing"],
         destination=str(settings.push),
+        registry=settings.registry.to_json() if settings.registry else "",
     ).with_id(f"EdgePusher.{version.name}")
     return [*components, pusher]
+
+
+def device_measurements(version: Version, settings: Settings) -> str:
+    """What devices measured of this version's candidates; empty where none are asked."""
+    if settings.measurements is None:
+        return ""
+    try:
+        return read_measurements(settings.measurements, version.name, version.version)
+    except InputError as error:
+        raise InputError(f"ML4IOT_DEVICE_MEASUREMENTS: {error}") from None
 
 
 def to_the_server(

@@ -19,6 +19,7 @@ class BudgetLine:
     """One budget and what was measured for it.
 
     ``measured`` is None where there is no number to compare (NaN, infinite), which misses.
+    ``measured_on`` names the machine where devices were asked as well; else it is empty.
     """
 
     metric: str
@@ -26,6 +27,7 @@ class BudgetLine:
     required: float
     measured: float | None
     unit: str
+    measured_on: str = ""
 
     @property
     def met(self) -> bool:
@@ -57,8 +59,9 @@ class BudgetLine:
         if self.margin is None:
             return f"{required}, measured no number, missed"
         verdict = "met" if self.met else "missed"
+        place = f" on {self.measured_on}" if self.measured_on else ""
         return (
-            f"{required}, measured {number(self.measured)}{unit}, "
+            f"{required}, measured {number(self.measured)}{unit}{place}, "
             f"margin {'-' if self.margin < 0 else '+'}{number(abs(self.margin))}{unit}, {verdict}"
         )
 
@@ -133,15 +136,24 @@ def verdict(
     budgets: Mapping[str, float],
     measured: Mapping[str, float | None],
     units: Mapping[str, str],
+    measured_on: Mapping[str, str] | None = None,
 ) -> tuple[BudgetLine, ...]:
-    """One line for each budget, in the order they were stated."""
+    """One line for each budget, in the order they were stated.
+
+    Args:
+        budgets: metric to bound.
+        measured: by metric.
+        units: by metric.
+        measured_on: the machine, by metric, where that is told at all.
+    """
     lines = []
     for metric, bound in budgets.items():
         value = measured.get(metric)
         if value is not None and not math.isfinite(value):
             value = None
         comparison = ">" if metric in HIGHER_IS_BETTER else "<"
-        lines.append(BudgetLine(metric, comparison, float(bound), value, units[metric]))
+        place = (measured_on or {}).get(metric, "")
+        lines.append(BudgetLine(metric, comparison, float(bound), value, units[metric], place))
     return tuple(lines)
 
 

@@ -20,6 +20,7 @@ class ConstraintEvaluatorSpec(ComponentSpec):
         "version": ExecutionParameter(type=str),
         "budgets": ExecutionParameter(type=str),
         "reports": ExecutionParameter(type=str),
+        "measurements": ExecutionParameter(type=str),
     }
     INPUTS = {
         "candidates": ChannelParameter(type=Candidates),
@@ -39,6 +40,9 @@ class ConstraintEvaluator(BaseComponent):
     The choice among candidates falls on the validation split; the test split is read once, for
     the chosen one, and the verdict follows from it alone. All figures come from the compressed
     file by the predictor of the device, so what is measured is what a device runs.
+
+    Latencies are this host's, unless devices are asked as well: then those of a device count for
+    the candidate it has measured, and the report says of every latency where it was taken.
     """
 
     SPEC_CLASS = ConstraintEvaluatorSpec
@@ -53,6 +57,7 @@ class ConstraintEvaluator(BaseComponent):
         candidates: BaseChannel,
         examples: BaseChannel,
         specification: BaseChannel,
+        measurements: str = "",
     ) -> None:
         """Wires the component.
 
@@ -61,10 +66,14 @@ class ConstraintEvaluator(BaseComponent):
             version: of the model, told apart from earlier ones of that name by devices.
             budgets: a JSON mapping from metric to bound, see ``components.version.Version``.
             reports: a folder that outlives runs; TFX removes the outputs of a component that fails,
-                and the report of a missed budget is wanted most of all. Gets ``<name>.json``.
+                and the report of a missed budget is wanted most of all. Gets ``<name>.json``, and
+                with ``measurements`` all candidates as bundles that a device can measure:
+                ``candidates/<name>/<recipe>.bundle``.
             candidates: of Compression.
             examples: the audio Examples, or the window Examples.
             specification: of the features or windows.
+            measurements: what devices measured, see
+                ``components.constraint_evaluator.device_measurements``; empty: none are asked.
         """
         super().__init__(
             spec=ConstraintEvaluatorSpec(
@@ -72,6 +81,7 @@ class ConstraintEvaluator(BaseComponent):
                 version=version,
                 budgets=budgets,
                 reports=reports,
+                measurements=measurements,
                 candidates=candidates,
                 examples=examples,
                 specification=specification,

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.constraint_evaluator.budgets import (
+    BudgetLine,
     all_met,
     check_budgets,
     number,
@@ -19,14 +20,16 @@ from components.constraint_evaluator.budgets import (
 )
 from components.constraint_evaluator.candidates import Candidate
 from components.constraint_evaluator.device import Device, quantization
+from components.constraint_evaluator.device_measurements import THIS_HOST, device_latency
 from components.constraint_evaluator.manifest import given, golden, stated, taken, task_of
 from components.constraint_evaluator.measuring import Measure, Split, measure_of
-from components.constraint_evaluator.report import CandidateReport, Figure, Report
+from components.constraint_evaluator.report import CandidateReport, Figure, Latency, Report
 from components.constraint_evaluator.selection import Contender, choose
 from components.errors import InputError
 from components.progress import Bar, progress
 from components.specification import AudioSpecification, RecordSpecification
 from edge_client.bundle import Manifest, Origin
+from edge_client.measurement import Measurement
 
 ReadSplit = Callable[[str], Sequence[Mapping[str, Any]]]
 
@@ -44,15 +47,17 @@ class Request:
     budgets: Mapping[str, float]
     pipeline: str
     run: str
+    measurements: tuple[Measurement, ...] | None = None  # by devices; None: this host's count
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The verdict, and the chosen candidate as a device would get it."""
+    """The verdict, the chosen candidate as a device would get it, and all as one can run them."""
 
     report: Report
     manifest: Manifest
     candidate: Candidate
+    runnable: tuple[tuple[Manifest, Candidate], ...]  # without budgets: nothing is proven of them
 
 
 @dataclass(frozen=True)
@@ -92,13 +97,15 @@ def evaluate(
         measured = {}
         for candidate in candidates:
             manifest = _manifest(request, specification, candidate)
-            measured[candidate.recipe] = _measure(candidate, manifest, measure, validation, bar)
+            measured[candidate.recipe] = _measure(
+                request, candidate, manifest, measure, validation, bar
+            )
     contenders = [_contender(request, measure, m.report) for m in measured.values()]
     chosen = measured[choose(contenders).recipe]
     test = measure.split(read_split("test"))
     with progress(f"testing {request.name}", len(test.inputs)) as bar:
         figures = measure.figures(chosen.device.outputs(test.inputs, bar), test)
-    lines = verdict(request.budgets, _values(chosen.report, figures), measure.units)
+    lines = _verdict(request, measure, chosen.report, figures)
     missed = "; ".join(str(line) for line in lines if not line.met)
     report = Report(
         name=request.name,
@@ -117,7 +124,11 @@ def evaluate(
         budgets=stated(lines),
         golden=golden(validation.inputs, chosen.outputs),
     )
-    return Evaluation(report, manifest, chosen.candidate)
+    runnable = tuple(
+        (replace(m.manifest, golden=golden(validation.inputs, m.outputs)), m.candidate)
+        for m in measured.values()
+    )
+    return Evaluation(report, manifest, chosen.candidate, runnable)
 
 
 def missed_budgets(report: Report) -> BudgetsMissedError:
@@ -153,7 +164,12 @@ def _manifest(
 
 
 def _measure(
-    candidate: Candidate, manifest: Manifest, measure: Measure, validation: Split, bar: Bar
+    request: Request,
+    candidate: Candidate,
+    manifest: Manifest,
+    measure: Measure,
+    validation: Split,
+    bar: Bar,
 ) -> _Measured:
     device = Device(manifest, candidate)
     outputs = device.outputs(validation.inputs, bar)
@@ -163,19 +179,38 @@ def _measure(
         bytes=candidate.file.bytes,
         raw_bytes=candidate.file.raw_bytes,
         validation=measure.figures(outputs, validation),
-        latency=device.latency(validation.inputs),
+        latency=_latency(request, candidate, device, validation),
     )
     return _Measured(candidate, manifest, device, report, outputs)
 
 
+def _latency(
+    request: Request, candidate: Candidate, device: Device, validation: Split
+) -> dict[str, Latency]:
+    """What devices measured of this very file, or else this host."""
+    if request.measurements is None:
+        return device.latency(validation.inputs)
+    measured = device_latency(request.measurements, candidate.file.sha256)
+    if measured is not None:
+        return measured
+    here = device.latency(validation.inputs)
+    return {part: replace(latency, measured_on=THIS_HOST) for part, latency in here.items()}
+
+
 def _contender(request: Request, measure: Measure, report: CandidateReport) -> Contender:
-    values = _values(report, report.validation)
     return Contender(
         recipe=report.recipe,
-        lines=verdict(request.budgets, values, measure.units),
+        lines=_verdict(request, measure, report, report.validation),
         merit=measure.merit(report.validation),
         bytes=report.bytes,
     )
+
+
+def _verdict(
+    request: Request, measure: Measure, report: CandidateReport, figures: Mapping[str, Figure]
+) -> tuple[BudgetLine, ...]:
+    places = {f"{part}_ms": latency.measured_on for part, latency in report.latency.items()}
+    return verdict(request.budgets, _values(report, figures), measure.units, places)
 
 
 def _values(report: CandidateReport, figures: Mapping[str, Figure]) -> dict[str, float | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,13 @@ from tfx.types.artifact import Artifact
 
 from components.blessing import bless
 from components.constraint_evaluator.candidates import read_candidates
-from components.constraint_evaluator.evaluation import Request, evaluate, missed_budgets
+from components.constraint_evaluator.device_measurements import THIS_HOST, parse_measurements
+from components.constraint_evaluator.evaluation import (
+    Evaluation,
+    Request,
+    evaluate,
+    missed_budgets,
+)
 from components.constraint_evaluator.report import write_report
 from components.errors import InputError
 from components.pipeline_run import PipelineRun
@@ -64,6 +71,8 @@ class Executor(BaseExecutor):
             (exec_properties["reports"], report.name),
         ):
             write_report(Path(folder) / f"{name}.json", report)
+        if exec_properties["measurements"]:
+            _offer_for_measuring(evaluation, Path(exec_properties["reports"]))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         if not report.blessed:
             bless(blessing, None)
@@ -73,6 +82,26 @@ class Executor(BaseExecutor):
         bundle = folder / f"{report.name}.bundle"
         write_bundle(bundle, evaluation.manifest, evaluation.candidate.packed)
         bless(blessing, hashlib.sha256(bundle.read_bytes()).hexdigest())
+
+
+def _offer_for_measuring(evaluation: Evaluation, reports: Path) -> None:
+    """Leaves every candidate where a device can fetch it, and says whether one should."""
+    report = evaluation.report
+    folder = reports / "candidates" / report.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for manifest, candidate in evaluation.runnable:
+        write_bundle(folder / f"{candidate.recipe}.bundle", manifest, candidate.packed)
+    missing = [
+        candidate.recipe
+        for candidate in report.candidates
+        if candidate.latency["total"].measured_on == THIS_HOST
+    ]
+    if missing:
+        print(
+            f"{report.name}: no device has measured {', '.join(missing)}, so this host's latencies "
+            f"count; `ml4iot-edge bench` on one with the bundles in {folder} changes that",
+            file=sys.stderr,
+        )
 
 
 def _request(exec_properties: Mapping[str, Any], made_by: PipelineRun) -> Request:
@@ -85,4 +114,11 @@ def _request(exec_properties: Mapping[str, Any], made_by: PipelineRun) -> Reques
         ) from None
     if not isinstance(budgets, dict):
         raise InputError(f"{name}: budgets must map metrics to bounds, not be {budgets!r}")
-    return Request(name, exec_properties["version"], budgets, made_by.pipeline, made_by.run)
+    return Request(
+        name=name,
+        version=exec_properties["version"],
+        budgets=budgets,
+        pipeline=made_by.pipeline,
+        run=made_by.run,
+        measurements=parse_measurements(exec_properties["measurements"]),
+    )

@@ -31,11 +31,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of one prediction: the median and the 95th percentile of ``runs``."""
+    """Milliseconds of one prediction: the median and the 95th percentile of ``runs``.
+
+    Devices report no percentile.  ``measured_on`` is a device's name, or ``this host``; it is empty
+    where devices were not asked.
+    """
 
     median_ms: float
-    p95_ms: float
+    p95_ms: float | None
     runs: int
+    measured_on: str = ""
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,9 @@ class RegistryTarget:
     def read_key(self) -> Ed25519PrivateKey:
         """The key that signs; raises ``InputError`` for a file that holds none of this kind."""
         path = self.targets_key
+        data = _read(path, _MAX_KEY_BYTES)
         try:
-            key = load_pem_private_key(_read(path, _MAX_KEY_BYTES), None)
+            key = load_pem_private_key(data, None)
         except TypeError:
             raise InputError(
                 f"{path}: the key is encrypted; `openssl pkey -in FILE -out OTHER` takes that off"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,11 @@ def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[s
     recordings = tmp_path / "recordings" / "yes"
     recordings.mkdir(parents=True)
     (recordings / "someone_nohash_0.wav").write_bytes(b"nobody reads it here")
+    for name in [name for name in os.environ if name.startswith("ML4IOT_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("ML4IOT_AUDIO", str(recordings.parent))
     monkeypatch.setenv("ML4IOT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ML4IOT_VERSIONS", "big,little,kws-a,kws-b")
-    for name in ("ML4IOT_SPLITS", "ML4IOT_FEEDBACK", "ML4IOT_PUSH", "ML4IOT_MODELS"):
-        monkeypatch.delenv(name, raising=False)
     waits: dict[str, set[str]] = {}
     for component in create_pipeline()[0].components:  # in an order in which they can run
         known = {node.id for node in component.upstream_nodes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from pipeline.settings import Settings, read_settings
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("AUDIO", "RECORDS", "SPLITS", "FEEDBACK", "VERSIONS", "PUSH", "MODELS"):
-        monkeypatch.delenv(f"ML4IOT_{name}", raising=False)
+    for name in [name for name in os.environ if name.startswith("ML4IOT_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("ML4IOT_HOME", str(tmp_path / "home"))
 
 
@@ -23,9 +24,13 @@ def settings() -> Settings:
 
 def test_a_variable_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = settings()
-    for name in ("AUDIO", "SPLITS", "FEEDBACK", "VERSIONS", "PUSH", "MODELS"):
+    for name in (
+        *("AUDIO", "SPLITS", "FEEDBACK", "VERSIONS", "PUSH", "MODELS", "DEVICE_MEASUREMENTS"),
+        *("REGISTRY", "REGISTRY_TOKEN_FILE", "TARGETS_KEY", "REGISTRY_ROOT", "CHANNEL"),
+    ):
         monkeypatch.setenv(f"ML4IOT_{name}", "")
     assert settings() == expected
+    assert expected.registry is None and expected.measurements is None
     assert expected.data is None and expected.push == expected.home / "pushed"
 
 

@@ -184,7 +184,13 @@ class Run:
 def run(tmp_path: Path) -> Callable[..., Run]:
     """Runs the executor on a case; returns what is on disk, even when it raises."""
 
-    def go(case: Case, budgets: Mapping[str, float], raises: type | None = None, **recipes: str):
+    def go(
+        case: Case,
+        budgets: Mapping[str, float],
+        raises: type | None = None,
+        measurements: str = "",
+        **recipes: str,
+    ):
         outputs = {
             "blessing": artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing"),
             "report": artifact(ConstraintReport, tmp_path / "report"),
@@ -200,6 +206,7 @@ def run(tmp_path: Path) -> Callable[..., Run]:
             "version": "7",
             "budgets": json.dumps(budgets),
             "reports": str(tmp_path / "reports"),
+            "measurements": measurements,
         }
         error = None
         try:

@@ -106,6 +106,7 @@ def test_report_says_margin_and_verdict_to_others(tmp_path: Path) -> None:
         "required": 90.0,
         "measured": 95.75,
         "unit": "%",
+        "measured_on": "",
         "margin": 5.75,
         "met": True,
     }
