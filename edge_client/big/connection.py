@@ -8,12 +8,13 @@ from pathlib import Path
 
 import urllib3
 from urllib3 import exceptions
-from urllib3.util import Retry, Timeout, parse_url
+from urllib3.util import Retry, Timeout
 
 from edge_client.big.punctual import PunctualConnection, PunctualTlsConnection
 from edge_client.errors import EdgeError
 from edge_client.fields import Fields, strict_json
 from edge_client.files import check_size, read_input
+from edge_client.server_url import server_url
 
 MAX_ANSWER_BYTES = 2**20
 _PIECE_BYTES = 2**16
@@ -71,14 +72,7 @@ class Connection:
         Raises:
             EdgeError: no such URL.
         """
-        try:
-            parsed = parse_url(url)
-        except exceptions.LocationParseError:
-            raise EdgeError(f"{url}: no URL; one like http://server:8080 is wanted") from None
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise EdgeError(f"{url}: no URL; one like http://server:8080 is wanted")
-        if parsed.auth or parsed.query or parsed.fragment:
-            raise EdgeError(f"{parsed.host}: a URL without user, query or fragment is wanted")
+        parsed = server_url(url)
         self.url = url.rstrip("/")
         self._path = (parsed.path or "").rstrip("/")
         self._headers = {"User-Agent": "ml4iot-edge", "Accept": "application/json"}

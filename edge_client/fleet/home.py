@@ -32,6 +32,10 @@ class Home:
         """The folder of one model; raises :class:`FleetError` for what is no name."""
         return self.path / "models" / check_name(model, "model")
 
+    def partials(self, model: str) -> Path:
+        """The folder of what is being fetched for one model."""
+        return self.incoming / check_name(model, "model")
+
     def models(self) -> list[str]:
         """The models for which there is a folder."""
         try:
