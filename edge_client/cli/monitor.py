@@ -12,25 +12,30 @@ coursework publishes for Jena's records.
 
 Topics: <prefix>/devices/<device>/alarms/<quantity>, .../readings (each sample, QoS 0) and
 .../monitor (retained: online or offline). Home Assistant finds both sensors by itself.
+An enrolled device needs no --broker: it speaks to its fleet's.
 Nothing is written to standard output.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge_client.cli.broker_options import add_broker_arguments, broker_of
 from edge_client.cli.messages import native_silence, say
+from edge_client.cli.models import Maker, open_model
 from edge_client.cli.seldom import Seldom
 from edge_client.errors import EdgeError
 from edge_client.monitor.constants import JENA_DEVIATION, JENA_MEAN
 
 if TYPE_CHECKING:
     from edge_client.features.spec import Standardisation
+    from edge_client.monitor.forecaster import Forecaster
     from edge_client.monitor.loop import Monitor
-    from edge_client.monitor.watch import Setup
+    from edge_client.monitor.topics import MonitorTopics
+    from edge_client.mqtt.broker import Broker
 
 HELP = "raise alarms about temperature and humidity"
 
@@ -92,8 +97,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             default="{},{}".format(*default),
             help=f"{what} by which a plain model's inputs are standardised (default: %(default)s)",
         )
-    parser.add_argument("--device", metavar="NAME", help="who measures (default: the host's name)")
-    parser.add_argument("--prefix", default="ml4iot", help="of the topics (default: %(default)s)")
+    parser.add_argument(
+        "--device",
+        metavar="NAME",
+        help="who measures (default: as it is enrolled, or else the host's name)",
+    )
+    parser.add_argument(
+        "--prefix", default="", help="of the topics (default: as it is enrolled, or else ml4iot)"
+    )
     parser.add_argument(
         "--alarm-topic",
         default="",
@@ -110,25 +121,74 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of its discovery (default: %(default)s; '' for none)",
     )
     parser.add_argument("--summary", type=Path, metavar="FILE.json", help="write counts at the end")
-    add_broker_arguments(parser)
+    parser.add_argument(
+        "--home",
+        type=Path,
+        metavar="FOLDER",
+        help="where models are installed and the device is enrolled (default: "
+        "$ML4IOT_EDGE_HOME, or else ~/.local/state/ml4iot-edge)",
+    )
+    add_broker_arguments(parser, required=False)
 
 
 def run(chosen: argparse.Namespace) -> int:
     """Runs the command; raises :class:`EdgeError` for wrong use and bad input."""
-    from edge_client.monitor.watch import watch
+    from edge_client.monitor.forecaster import of_plain, read_plain
+
+    place = _place(chosen)
+    standardisation = _standardisation(chosen)
+    plain = read_plain(Path(chosen.model))
+    if plain is not None:
+        with native_silence():
+            forecaster = of_plain(plain, chosen.model, standardisation)
+        return _watch(chosen, place, forecaster, lambda: None)
+    with open_model(chosen.model, chosen.home, lambda maker: _load(maker, chosen.step)) as model:
+
+        def follow() -> Forecaster | None:
+            return model.predictor if model.follow() else None
+
+        return _watch(chosen, place, model.predictor, follow)
+
+
+def _load(maker: Maker, step: int) -> Forecaster:
+    from edge_client.monitor.forecaster import of_bundle
+    from edge_client.monitor.watch import check_step
+
+    forecaster = of_bundle(maker.bundle, maker.any(), maker.name)
+    check_step(step, forecaster)
+    return forecaster
+
+
+def _watch(
+    chosen: argparse.Namespace,
+    place: _Place,
+    forecaster: Forecaster,
+    follow: Callable[[], Forecaster | None],
+) -> int:
+    from edge_client.monitor.alarm import Thresholds
+    from edge_client.monitor.watch import Setup, open_sensor, watch
     from edge_client.run.interrupt import until_interrupted
     from edge_client.run.report import write_report
 
-    setup = _setup(chosen)
-    topics = setup.topics
+    thresholds = Thresholds(chosen.temperature_threshold, chosen.humidity_threshold)
+    setup = Setup(
+        forecaster,
+        open_sensor(chosen.sensor, chosen.replay),
+        thresholds,
+        place.broker,
+        place.topics,
+        chosen.interval,
+        chosen.step,
+        chosen.home_assistant,
+        follow,
+    )
 
     def began(monitor: Monitor) -> None:
-        thresholds = monitor.thresholds
         say(
-            f"{topics.device} watches {setup.sensor.name} every {setup.interval_s:g} s with "
-            f"{setup.forecaster.name}; alarms above {thresholds.temperature:g} °C and "
-            f"{thresholds.humidity:g} % go to {topics.alarm('temperature')} and the like "
-            f"(broker {setup.broker})"
+            f"{place.topics.device} watches {setup.sensor.name} every {setup.interval_s:g} s with "
+            f"{forecaster.name}; alarms above {thresholds.temperature:g} °C and "
+            f"{thresholds.humidity:g} % go to {place.topics.alarm('temperature')} and the like "
+            f"(broker {place.broker})"
         )
 
     with until_interrupted() as stop:
@@ -139,37 +199,40 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _setup(chosen: argparse.Namespace) -> Setup:
-    from edge_client.fleet.topics import Topics
-    from edge_client.monitor.alarm import Thresholds
-    from edge_client.monitor.device import device_name
-    from edge_client.monitor.forecaster import load_forecaster
-    from edge_client.monitor.topics import MonitorTopics, check_topic
-    from edge_client.monitor.watch import Setup, open_sensor
+class _Place(NamedTuple):
+    """Who measures, and whom it tells."""
 
-    thresholds = Thresholds(chosen.temperature_threshold, chosen.humidity_threshold)
+    broker: Broker
+    topics: MonitorTopics
+
+
+def _place(chosen: argparse.Namespace) -> _Place:
+    """As the options say, or else as the device was enrolled."""
+    from edge_client.fleet.enrolment import read_enrolment
+    from edge_client.fleet.home import Home, default_home
+    from edge_client.fleet.topics import DEFAULT_PREFIX, Topics
+    from edge_client.monitor.device import device_name
+    from edge_client.monitor.topics import MonitorTopics, check_topic
+
+    home = Home(chosen.home or default_home())
+    enrolment = read_enrolment(home) if home.enrolment.exists() else None
+    known = enrolment.broker if enrolment else None
+    told = (
+        chosen.broker,
+        chosen.broker_ca,
+        chosen.broker_user,
+        chosen.broker_password_file,
+    )
+    broker = known.open() if known and not any(told) else broker_of(chosen)
     if chosen.home_assistant:
         check_topic(chosen.home_assistant, "--home-assistant")
     topics = MonitorTopics(
-        Topics(chosen.prefix),
-        chosen.device or device_name(),
+        Topics(chosen.prefix or (known.prefix if known else DEFAULT_PREFIX)),
+        chosen.device or (enrolment.device if enrolment else device_name()),
         chosen.alarm_topic,
         chosen.readings_topic,
     )
-    broker = broker_of(chosen)
-    standardisation = _standardisation(chosen)
-    with native_silence():
-        forecaster = load_forecaster(Path(chosen.model), chosen.model, standardisation)
-    return Setup(
-        forecaster,
-        open_sensor(chosen.sensor, chosen.replay),
-        thresholds,
-        broker,
-        topics,
-        chosen.interval,
-        chosen.step,
-        chosen.home_assistant,
-    )
+    return _Place(broker, topics)
 
 
 def _standardisation(chosen: argparse.Namespace) -> Standardisation:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_client.bundle.file import MAX_BUNDLE_BYTES, read_bundle
 from edge_client.bundle.manifest import MAX_MODEL_BYTES, ForecastOutput
+from edge_client.errors import EdgeError
 from edge_client.features.spec import Standardisation
 from edge_client.files import check_size, read_input
 from edge_client.interpreter import Interpreter, ModelError
 from edge_client.monitor.quantities import MONITORED
-from edge_client.predictor import RecordPredictor
+from edge_client.predictor import AudioPredictor, RecordPredictor
 
 if TYPE_CHECKING:
     from edge_client.bundle.file import Bundle
@@ -24,19 +25,27 @@ Float32 = npt.NDArray[np.float32]
 PLAIN_STEPS = 6  # samples that a plain model takes, as the coursework's do
 MAX_OUTPUT_STEPS = 1000
 
-_BUNDLE, _TFLITE = b"PK\x03\x04", b"TFL3"
+_TFLITE = b"TFL3"  # from the fifth byte on
+_MAX_NAME = 100
 
 
 class Forecaster:
     """A model that forecasts samples from samples."""
 
     def __init__(
-        self, run: RecordPredictor | Interpreter, name: str, steps: tuple[int, int]
+        self, run: Callable[[Float32], Float32], name: str, input_steps: int, output_steps: int
     ) -> None:
-        """Made by :func:`load_forecaster`."""
+        """Made by :func:`of_bundle` and :func:`of_plain`.
+
+        Args:
+            run: ``[input_steps, 2]`` to as many values as ``[output_steps, 2]`` has.
+            name: of the model, with its version where it has one.
+            input_steps: samples it takes.
+            output_steps: samples it gives.
+        """
+        self.name = name
+        self.input_steps, self.output_steps = input_steps, output_steps
         self._run = run
-        self.name = name  # and version, where there is one
-        self.input_steps, self.output_steps = steps
 
     def __call__(self, samples: Float32) -> Float32:
         """``[input_steps, 2]`` in °C and % gives ``[output_steps, 2]`` in the same units.
@@ -44,54 +53,51 @@ class Forecaster:
         Raises:
             ModelError: the model fails.
         """
-        if isinstance(self._run, RecordPredictor):
-            return self._run(samples).values
         return self._run(samples).reshape(self.output_steps, len(MONITORED)).copy()
 
 
-def load_forecaster(
-    source: Path | bytes, name: str, standardisation: Standardisation
-) -> Forecaster:
-    """Loads a model.
+def of_bundle(bundle: Bundle, predictor: AudioPredictor | RecordPredictor, name: str) -> Forecaster:
+    """The model of a bundle.
 
     Args:
-        source: a bundle or a plain TFLite model: its path, or its bytes.
-        name: what error messages call it, and alarms if it is plain.
-        standardisation: of a plain model's inputs; a bundle brings its own.
+        bundle: a forecaster's.
+        predictor: made from it.
+        name: what error messages call it.
 
     Raises:
-        EdgeError: neither of the two, or it does not forecast temperature and humidity, or does
-            not run here.
+        ModelError: it forecasts something else.
     """
-    if isinstance(source, bytes):
-        data = source
-    else:
-        data = read_input(source, MAX_BUNDLE_BYTES, str(source), ModelError)
-    if data.startswith(_BUNDLE):
-        return _of_bundle(read_bundle(data, name), name)
-    if data[4:8] != _TFLITE:
-        raise ModelError(f"{name}: neither a bundle nor a TFLite model")
-    check_size(len(data), MAX_MODEL_BYTES, name, ModelError)
-    return _of_plain(Interpreter(data, standardisation, name), name)
-
-
-def _of_bundle(bundle: Bundle, name: str) -> Forecaster:
     manifest = bundle.manifest
-    predictor = RecordPredictor(bundle, name)
-    taken, given = predictor.window, manifest.output
-    wanted = [each.unit for each in MONITORED]
+    given = manifest.output
+    if not isinstance(predictor, RecordPredictor) or not isinstance(given, ForecastOutput):
+        raise ModelError(f"{name}: a {manifest.task} model; one that forecasts is wanted")
+    taken = predictor.window
     units = [each.unit for each in taken.quantities]
     names = tuple(each.name for each in taken.quantities)
-    if units != wanted or not isinstance(given, ForecastOutput) or given.quantities != names:
+    if units != [each.unit for each in MONITORED] or given.quantities != names:
         raise ModelError(
-            f"{name}: it forecasts {', '.join(names)} in {', '.join(units)}; temperature in Cel "
-            "and humidity in %RH are monitored, in this order"
+            f"{name}: it forecasts {', '.join(given.quantities)}; temperature in Cel and humidity "
+            "in %RH are monitored, in this order"
         )
-    steps = taken.input_steps, given.steps
-    return Forecaster(predictor, f"{manifest.name}:{manifest.version}", steps)
+    model = f"{manifest.name}:{manifest.version}"
+    return Forecaster(lambda rows: predictor(rows).values, model, taken.input_steps, given.steps)
 
 
-def _of_plain(model: Interpreter, name: str) -> Forecaster:
+def of_plain(data: bytes, name: str, standardisation: Standardisation) -> Forecaster:
+    """A plain TFLite model.
+
+    Args:
+        data: the file.
+        name: what error messages call it; the end of it is the model's name.
+        standardisation: of its inputs.
+
+    Raises:
+        EdgeError: it is none, does not run here, or takes or gives something else.
+    """
+    check_size(len(data), MAX_MODEL_BYTES, name, ModelError)
+    if not is_plain(data):
+        raise ModelError(f"{name}: not a TFLite model")
+    model = Interpreter(data, standardisation, name)
     width = len(MONITORED)
     taken, given = model.input_shape, model.output_shape
     fits = taken in ((1, PLAIN_STEPS, width), (1, PLAIN_STEPS * width))
@@ -102,7 +108,20 @@ def _of_plain(model: Interpreter, name: str) -> Forecaster:
             f"{name}: a model of {_shape(taken)} to {_shape(given)}; 1x{PLAIN_STEPS}x{width} or "
             f"1x{PLAIN_STEPS * width} to 1x{width} or 1xNx{width} is wanted, temperature first"
         )
-    return Forecaster(model, Path(name).stem[:100] or "model", (PLAIN_STEPS, steps))
+    return Forecaster(model, Path(name).stem[:_MAX_NAME] or "model", PLAIN_STEPS, steps)
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether a file, or its beginning, is a TFLite model's."""
+    return data[4:8] == _TFLITE
+
+
+def read_plain(path: Path) -> bytes | None:
+    """The content of a file that is a plain TFLite model; None for any other, or none at all."""
+    if not path.is_file():
+        return None
+    data = read_input(path, MAX_MODEL_BYTES, str(path), EdgeError)
+    return data if is_plain(data) else None
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -31,6 +31,7 @@ class Monitor:
         on_alarm: Callable[[Alarm], bool],
         on_fault: Callable[[SensorFault], None],
         ahead: int = 1,
+        follow: Callable[[], Forecaster | None] = lambda: None,
     ) -> None:
         """Reads nothing yet; see :meth:`run`.
 
@@ -42,13 +43,16 @@ class Monitor:
             on_alarm: gets each alarm; whether it could be passed on.
             on_fault: gets what a sensor has to say that gave nothing.
             ahead: step of the forecast, from 1 to the forecaster's ``output_steps``.
+            follow: called before every sample; another model when there is one to go on with.
         """
         self.thresholds = thresholds
         self.tally = Tally()
-        self._forecaster, self._device, self._ahead = forecaster, device, ahead
+        self._forecaster, self._follow = forecaster, follow
+        self._device, self._ahead = device, ahead
         self._on_sample, self._on_alarm, self._on_fault = on_sample, on_alarm, on_fault
         self._window = Window(forecaster.input_steps)
-        self._forecasts: dict[int, Float32] = {}  # [2] by the index of the sample to come
+        # By the index of the sample to come: [2], and the model that forecast it.
+        self._forecasts: dict[int, tuple[Float32, str]] = {}
         self._last: int | None = None  # index of the last sample, ...
         self._unread = 0  # ... and ticks since without one
 
@@ -64,7 +68,16 @@ class Monitor:
                 continue
             if sample is None:
                 break
+            self._follow_on()
             self._take(sample)
+
+    def _follow_on(self) -> None:
+        other = self._follow()
+        if other is None:
+            return
+        if other.input_steps != self._forecaster.input_steps:
+            self._window = Window(other.input_steps)
+        self._forecaster = other
 
     def _take(self, sample: Sample) -> None:
         tally, last = self.tally, self._last
@@ -82,16 +95,17 @@ class Monitor:
     def _forecast(self, index: int) -> None:
         forecast = self._forecaster(self._window.values())[self._ahead - 1]
         if np.isfinite(forecast).all():
-            self._forecasts[index] = forecast
+            self._forecasts[index] = forecast, self._forecaster.name
         else:
             self.tally.bad_forecasts += 1
 
     def _compare(self, sample: Sample) -> None:
-        forecast = self._forecasts.pop(sample.index, None)
+        found = self._forecasts.pop(sample.index, None)
         # What was forecast for samples that never came is of no use any more.
         self._forecasts = {i: f for i, f in self._forecasts.items() if i > sample.index}
-        if forecast is None or not sample.whole:
+        if found is None or not sample.whole:
             return
+        forecast, model = found
         self.tally.compared += 1
         for quantity, predicted, actual in zip(
             MONITORED, forecast.tolist(), sample.values, strict=True
@@ -106,6 +120,6 @@ class Monitor:
                     threshold,
                     sample.time,
                     self._device,
-                    self._forecaster.name,
+                    model,
                 )
                 self.tally.unsaid += not self._on_alarm(alarm)

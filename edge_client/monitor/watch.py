@@ -33,6 +33,7 @@ class Setup:
     interval_s: float = 1.0
     ahead: int = 1  # step of each forecast that is compared
     home_assistant: str = "homeassistant"  # prefix of its discovery; empty: none
+    follow: Callable[[], Forecaster | None] = lambda: None  # another model to go on with
 
 
 def open_sensor(sensor: str | None, replay: Path | None) -> Sensor:
@@ -65,9 +66,7 @@ def watch(
     Raises:
         EdgeError: the model fails, the broker's name is none, or there is no such step.
     """
-    steps = setup.forecaster.output_steps
-    if not 1 <= setup.ahead <= steps:
-        raise EdgeError(f"step {setup.ahead}: {setup.forecaster.name} forecasts 1 to {steps}")
+    check_step(setup.ahead, setup.forecaster)
     publisher = Publisher(setup.broker, setup.topics, setup.home_assistant, tell)
     monitor = Monitor(
         setup.forecaster,
@@ -77,6 +76,7 @@ def watch(
         publisher.alarm,
         tell,
         setup.ahead,
+        setup.follow,
     )
     try:
         with publisher:
@@ -87,3 +87,9 @@ def watch(
     if not publisher.all_said:
         tell(EdgeError(f"broker {setup.broker}: away at the end; some alarms did not reach it"))
     return monitor.tally
+
+
+def check_step(ahead: int, forecaster: Forecaster) -> None:
+    """Raises :class:`EdgeError` for a step that the model does not forecast."""
+    if not 1 <= ahead <= forecaster.output_steps:
+        raise EdgeError(f"step {ahead}: {forecaster.name} forecasts 1 to {forecaster.output_steps}")
