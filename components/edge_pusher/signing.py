@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -14,26 +15,21 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner, SSlibKey
-from tuf.api.exceptions import (
-    DownloadError,
-    DownloadHTTPError,
-    ExpiredMetadataError,
-    RepositoryError,
-)
+from tuf.api.exceptions import DownloadHTTPError, ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 from tuf.ngclient import Updater
-from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from components.pushing import PushError
+from edge_client.fleet.errors import FleetError, RegistryAway
+from edge_client.fleet.fetcher import Fetcher
 from edge_client.fleet.paths import METADATA, bundle_target
 from edge_client.fleet.provenance import Provenance
 
 LIFE = timedelta(days=365)
-_FETCH_SECONDS = 10  # until metadata begin to come, and between their parts
 
 
 class RegistryAwayError(PushError):
-    """The registry does not answer, or not in full; it may do so later."""
+    """The registry does not answer, or is in trouble; it may answer later."""
 
 
 @dataclass(frozen=True)
@@ -60,27 +56,29 @@ def fetch_trusted(url: str, root: bytes) -> Trusted:
         RegistryAwayError: it does not answer.
         PushError: its metadata are not those of the root, or have expired.
     """
-    with tempfile.TemporaryDirectory(prefix="ml4iot-push-") as folder:
+    fetcher = Fetcher(url)
+    fetcher.begin()
+    with tempfile.TemporaryDirectory(prefix="ml4iot-push-") as folder, closing(fetcher):
         try:
             Updater(
                 metadata_dir=folder,
                 metadata_base_url=url.rstrip("/") + METADATA,
-                fetcher=Urllib3Fetcher(socket_timeout=_FETCH_SECONDS),
+                fetcher=fetcher,
                 bootstrap=root,
             ).refresh()
             return Trusted(
                 Metadata[Root].from_file(str(Path(folder, "root.json"))).signed,
                 Metadata[Targets].from_file(str(Path(folder, "targets.json"))),
             )
+        except RegistryAway as error:
+            raise RegistryAwayError(str(error)) from None
+        except FleetError as error:
+            raise PushError(str(error)) from None
         except DownloadHTTPError as error:
-            if error.status_code >= 500:
-                raise RegistryAwayError(f"{url}: answers {error.status_code}") from None
             raise PushError(
                 f"{url}: no registry there (it answers {error.status_code} where metadata should "
                 "be); name the URL that `ml4iot-registry serve` announces"
             ) from None
-        except DownloadError as error:
-            raise RegistryAwayError(f"{url}: no registry answers ({_why(error)})") from None
         except ExpiredMetadataError as error:
             raise PushError(
                 f"{url}: its metadata have expired ({error}); a registry that runs renews its "

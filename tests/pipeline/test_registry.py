@@ -107,4 +107,4 @@ def test_one_that_is_away_costs_a_warning(
     target = read_registry()
     assert target is not None
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: ML4IOT_REGISTRY: http://127.0.0.1:9: no registry answers")
+    assert line.startswith("warning: ML4IOT_REGISTRY: http://127.0.0.1:9: no answer")
