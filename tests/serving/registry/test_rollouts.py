@@ -8,6 +8,7 @@ import pytest
 
 from serving.registry import rollouts as module
 from serving.registry.errors import ConflictError, NotFoundError, StorageError
+from serving.registry.options import RegistryOptions
 from serving.registry.registry import Registry, open_registry
 from serving.registry.rollout import Group, Plan, Status, whole_fleet
 from serving.registry.rollouts import Rollouts
@@ -37,7 +38,7 @@ def template(tmp_path_factory):
 @pytest.fixture
 def folder(template, tmp_path):
     shutil.copytree(template.folder, tmp_path / "folder")
-    return type(template)(tmp_path / "folder")
+    return RegistryOptions(tmp_path / "folder")
 
 
 def opened(options) -> Registry:
@@ -225,12 +226,12 @@ def live(options, kill_at: int | None) -> tuple[list[str], int]:
 
 def test_a_kill_at_any_write_changes_no_end(template, tmp_path):
     shutil.copytree(template.folder, tmp_path / "whole")
-    expected, writes = live(type(template)(tmp_path / "whole"), None)
+    expected, writes = live(RegistryOptions(tmp_path / "whole"), None)
     assert expected == ["started", "advanced", "reverted"]
     assert writes == 12  # three files and three channels, before and after each
     for kill_at in range(1, writes + 1):
         shutil.copytree(template.folder, tmp_path / str(kill_at))
-        happened, _ = live(type(template)(tmp_path / str(kill_at)), kill_at)
+        happened, _ = live(RegistryOptions(tmp_path / str(kill_at)), kill_at)
         assert happened == expected
 
 

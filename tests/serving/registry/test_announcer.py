@@ -1,0 +1,135 @@
+"""The registry at a real broker: announcements that are retained, reports that are heard."""
+
+from __future__ import annotations
+
+import json
+import queue
+import socket
+import time
+from contextlib import closing
+
+import pytest
+
+from edge_client.fleet.topics import Topics
+from edge_client.mqtt.broker import Broker, BrokerAddress
+from edge_client.mqtt.connection import Connection, Subscription
+from serving.broker import start_broker
+from serving.registry.announcer import Announcer
+from serving.registry.devices import Devices
+from tests.serving.registry.fleet import MODEL, model_report, status, usage_report
+
+LIMIT_S = 60
+TOPICS = Topics()
+
+pytestmark = pytest.mark.usefixtures("mosquitto")
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        return free.getsockname()[1]
+
+
+def at(port: int) -> Broker:
+    return Broker(BrokerAddress("127.0.0.1", port))
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class Listener:
+    """A client that hears what is announced."""
+
+    def __init__(self, port: int):
+        self.heard: queue.Queue = queue.Queue()
+        self.connection = Connection(
+            at(port), "test", [Subscription(TOPICS.all_announcements, 1)], self.heard.put, 8192
+        )
+
+    def __enter__(self):
+        self.connection.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self.connection.__exit__(*error)
+
+    def next(self):
+        arrived = self.heard.get(timeout=LIMIT_S)
+        return arrived.topic, json.loads(arrived.payload), arrived.retained
+
+
+@pytest.fixture
+def devices(tmp_path):
+    return Devices(tmp_path)
+
+
+def announcer(port: int | None, devices: Devices) -> Announcer:
+    return Announcer(None if port is None else at(port), TOPICS, devices)
+
+
+def test_what_is_announced_is_heard_at_once_and_by_who_comes_later(devices):
+    with start_broker(backend="mosquitto") as broker, Listener(broker.port) as early:
+        said = announcer(broker.port, devices)
+        said.start()
+        try:
+            said.announce(MODEL, "stable", "1.0", 7)
+            expected = (TOPICS.announcement(MODEL, "stable"), {"version": "1.0", "serial": 7})
+            assert early.next() == (*expected, False)
+            with Listener(broker.port) as late:
+                assert late.next() == (*expected, True)
+            said.announce(MODEL, "stable", "0.9", 6)  # overtaken on its way here
+            said.announce(MODEL, "stable", None, 8)
+            assert early.next()[1] == {"version": None, "serial": 8}
+        finally:
+            said.close()
+
+
+def test_a_broker_that_comes_late_or_forgets_is_told_everything(devices):
+    port = free_port()
+    said = announcer(port, devices)
+    said.announce(MODEL, "stable", "1.0", 1)
+    said.start()  # nobody is there
+    try:
+        said.announce(MODEL, "stable", "2.0", 2)
+        for serial in (2, 3):  # the second broker knows nothing of the first
+            with start_broker(port, backend="mosquitto"), Listener(port) as listener:
+                assert listener.next()[1] == {"version": "2.0", "serial": serial}
+                until(lambda: said.ready)
+                said.announce(MODEL, "canary", "2.0", 9)
+                assert listener.next()[0] == TOPICS.announcement(MODEL, "canary")
+            until(lambda: not said.ready)
+            said.announce(MODEL, "stable", "2.0", 3)
+    finally:
+        said.close()
+
+
+def test_devices_are_heard_also_those_that_spoke_before(devices):
+    with start_broker(backend="mosquitto") as broker:
+        pi = Connection(at(broker.port), "pi-1", [], lambda arrived: None, 1)
+        with pi:
+            pi.publish(TOPICS.status("pi-1"), status(), 1, retain=True)
+            pi.publish(TOPICS.model("pi-1", MODEL), model_report().serialise(), 1, retain=True)
+            assert pi.flush(LIMIT_S)
+            said = announcer(broker.port, devices)
+            said.start()
+            try:
+                until(lambda: (d := devices.get("pi-1")) and d.online and d.models)
+                pi.publish(TOPICS.model("pi-1", MODEL), b"no report", 1)
+                pi.publish(TOPICS.usage("pi-1", MODEL), usage_report().serialise(), 1)
+                pi.publish(TOPICS.status("pi-1"), status(online=False), 1, retain=True)
+                until(lambda: not devices.get("pi-1").online)
+                assert devices.get("pi-1").usage[MODEL].inferences == 10
+                assert devices.refused == 1
+            finally:
+                said.close()
+
+
+def test_without_a_broker_nothing_happens(devices):
+    said = announcer(None, devices)
+    said.start()
+    said.announce(MODEL, "stable", "1.0", 1)
+    assert not said.ready
+    said.close()
