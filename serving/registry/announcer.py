@@ -32,13 +32,16 @@ class Announcer:
         self._lock = threading.Lock()
         self._said: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._refused = ""
+        # QoS 0: a broker keeps only so many messages of QoS 1 for a client (Mosquitto 1,000 unless
+        # told otherwise), and would drop most of what a large fleet has retained when we come. What
+        # a lost connection loses is retained as well, and comes again.
         filters = (topics.all_statuses, topics.all_models, topics.all_usage)
         self._connection: Connection | None = None
         if broker is not None:
             self._connection = Connection(
                 broker,
                 CLIENT,
-                [Subscription(each, 1) for each in filters],
+                [Subscription(each) for each in filters],
                 self._heard,
                 MAX_REPORT_BYTES,
                 on_ready=self._ready,

@@ -127,6 +127,22 @@ def test_devices_are_heard_also_those_that_spoke_before(devices):
                 said.close()
 
 
+def test_a_fleet_larger_than_a_broker_queues_for_one_client_is_heard_whole(devices):
+    names = [f"pi-{number}" for number in range(1500)]
+    with start_broker(backend="mosquitto") as broker:
+        with Connection(at(broker.port), "fleet", [], lambda arrived: None, 1) as fleet:
+            for name in names:
+                topic, payload = TOPICS.model(name, MODEL), model_report().serialise()
+                until(lambda t=topic, p=payload: fleet.publish(t, p, 1, retain=True))
+            assert fleet.flush(LIMIT_S)
+        said = announcer(broker.port, devices)
+        said.start()
+        try:
+            until(lambda: devices.numbers()[0] == len(names))
+        finally:
+            said.close()
+
+
 def test_without_a_broker_nothing_happens(devices):
     said = announcer(None, devices)
     said.start()
