@@ -14,7 +14,7 @@ from edge_client.errors import EdgeError
 
 # One module of ``cli`` each, with ``HELP``, ``add_arguments`` and ``run``.  None of them imports
 # NumPy before it runs, so that --help answers at once on the slowest device.
-COMMANDS = ("predict", "run", "bench", "cooperate", "monitor", "alarms")
+COMMANDS = ("predict", "run", "bench", "cooperate", "enrol", "pull", "monitor", "alarms")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -95,6 +95,16 @@ def add_model_argument(parser: argparse.ArgumentParser, what: str = "the model")
         metavar="BUNDLE",
         help=f"{what}: a .bundle file, or the name of a model that is installed here",
     )
+    add_home_argument(parser)
+
+
+def add_home_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--home``."""
+    add_home_argument(parser)
+
+
+def add_home_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--home``."""
     parser.add_argument(
         "--home",
         type=Path,

@@ -118,10 +118,6 @@ class Updater:
         self._trial.close()
         self._trust.close()
 
-    def retry(self, model: str) -> None:
-        """Versions of a model that failed here may be tried again; raises :class:`OSError`."""
-        Slots(self._home, model).journal.change(lambda state: state.retrying())
-
     def update(self, model: str) -> Outcome:
         """Brings one model to what its channel offers.
 
