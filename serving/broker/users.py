@@ -32,6 +32,9 @@ def read_users(path: Path) -> dict[str, User]:
     """By name. Raises `UsageError` for a file that is none of ours."""
     try:
         content = read_input(path, MAX_USERS_BYTES, str(path), EdgeError)
+    except EdgeError as error:
+        raise UsageError(str(error)) from error
+    try:
         users = [User(**each) for each in json.loads(content)["users"]]
         for user in users:
             check_name(user.name, "user")
@@ -39,8 +42,6 @@ def read_users(path: Path) -> dict[str, User]:
                 raise ValueError(f"user {user.name}: role {user.role!r}")
             if not user.password.isascii() or not user.password.isprintable():
                 raise ValueError(f"user {user.name}: no password")
-    except EdgeError as error:
-        raise UsageError(str(error)) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path}: not written by ml4iot-broker ({error})") from error
     return {user.name: user for user in users}

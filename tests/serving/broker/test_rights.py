@@ -1,0 +1,102 @@
+"""What rights come to, without a broker: Mosquitto's file, and the embedded broker's answers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from paho.mqtt.client import topic_matches_sub
+
+from serving.broker.passwords import hashed, matches, new_password
+from serving.broker.rights import _covers, acl, allows
+from serving.broker.users import User
+
+KITCHEN = User("kitchen", "device", "")
+VOICE = User("voice", "device", "", cooperates=True)
+ANNA = User("anna", "reader", "")
+REGISTRY = User("registry", "registry", "")
+
+
+def test_mosquittos_file_is_made_of_the_users():
+    lines = acl([ANNA, KITCHEN, REGISTRY, VOICE]).splitlines()
+    assert [line for line in lines if line.startswith("user ")] == [
+        "user anna",
+        "user kitchen",
+        "user registry",
+        "user voice",
+    ]
+    patterns = {line for line in lines if line.startswith("pattern")}
+    assert patterns == {
+        "pattern readwrite ml4iot/devices/%u/#",
+        "pattern write homeassistant/+/%u/#",
+    }
+    kitchen = lines[lines.index("user kitchen") + 1 : lines.index("user registry") - 1]
+    assert kitchen == ["topic read ml4iot/models/#", "topic read homeassistant/status"]
+    assert "topic write ml4iot/node/voice" in lines[lines.index("user voice") :]
+
+
+@pytest.mark.parametrize(
+    ("user", "access", "topics", "allowed"),
+    [
+        (KITCHEN, "write", "ml4iot/devices/kitchen/status", True),
+        (KITCHEN, "read", "ml4iot/devices/kitchen/#", True),
+        (KITCHEN, "write", "homeassistant/sensor/kitchen/t/config", True),
+        (KITCHEN, "read", "ml4iot/models/+/stable", True),
+        (KITCHEN, "write", "ml4iot/models/kws/stable", False),
+        (KITCHEN, "write", "ml4iot/devices/hall/status", False),
+        (KITCHEN, "write", "ml4iot/devices/kitchen2/status", False),
+        (KITCHEN, "read", "ml4iot/devices/+/status", False),
+        (KITCHEN, "read", "ml4iot/#", False),
+        (KITCHEN, "read", "#", False),
+        (KITCHEN, "write", "ml4iot/audio/1", False),
+        (VOICE, "write", "ml4iot/audio/1", True),
+        (VOICE, "write", "ml4iot/node/voice", True),
+        (VOICE, "write", "ml4iot/node/kitchen", False),
+        (ANNA, "read", "ml4iot/devices/+/alarms/+", True),
+        (ANNA, "write", "ml4iot/devices/kitchen/status", False),
+        (REGISTRY, "read", "ml4iot/devices/+/models/+", True),
+        (REGISTRY, "write", "ml4iot/models/kws/stable", True),
+        (REGISTRY, "write", "ml4iot/devices/kitchen/status", False),
+    ],
+)
+def test_the_embedded_broker_keeps_to_the_same(user, access, topics, allowed):
+    assert allows(user, access, topics) is allowed
+
+
+levels = st.sampled_from(["a", "b", "", "ab"])
+topics = st.lists(levels, min_size=1, max_size=4).map("/".join)
+filters = st.tuples(
+    st.lists(st.one_of(levels, st.just("+")), max_size=4), st.sampled_from([[], ["#"]])
+).map(lambda parts: "/".join(parts[0] + parts[1]))
+
+
+@given(filters.filter(bool), topics)
+@example("a/#", "a")
+def test_a_topic_is_covered_where_a_filter_matches_it(allowed, topic):
+    assert _covers(allowed, topic) == topic_matches_sub(allowed, topic)
+
+
+@given(filters.filter(bool), filters.filter(bool), topics)
+def test_a_covered_filter_matches_nothing_else(allowed, asked, topic):
+    if _covers(allowed, asked) and topic_matches_sub(asked, topic):
+        assert topic_matches_sub(allowed, topic)
+
+
+def test_passwords_are_kept_as_mosquitto_keeps_them():
+    of_mosquitto_passwd = (
+        "$7$101$5bjWEIr6osCnG7mn$7epV4kSFRzmhpt731Dlvs9Oc+uvHIkj6Orr9HYIn3WOzJY3HU3W2jiIJdSpoZdijT"
+        "Lx3u+8J6mGrFYKoQp4mLQ=="
+    )
+    assert matches("correct horse", of_mosquitto_passwd)
+    assert not matches("correct hors", of_mosquitto_passwd)
+    password = new_password()
+    kept = hashed(password)
+    assert len(kept) == len(of_mosquitto_passwd)
+    assert matches(password, kept)
+    assert hashed(password) != kept  # salted
+    assert len({new_password() for _ in range(100)}) == 100
+
+
+@given(st.text())
+def test_what_is_no_hash_lets_nobody_in(kept):
+    assert not matches("", kept)
