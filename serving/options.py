@@ -8,6 +8,7 @@ import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 BACKENDS = ("auto", "tensorflow", "container", "embedded")
@@ -111,3 +112,20 @@ def base_url(host: str, port: int) -> str:
     """The URL a client on this machine uses."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def plain_url(flag: str, text: str) -> str:
+    """The URL without a slash at its end. Raises `UsageError` for one that `flag` cannot take."""
+    import httpx  # late: --help is to be instant
+
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        httpx.URL(text)  # characters and lengths that no URL has
+        (parts.hostname or "").encode("idna")  # or looking the host up fails with UnicodeError
+    except (ValueError, httpx.InvalidURL):
+        usable = False
+    # A password in it would show up in the announcement and the log.
+    if not usable or parts.username is not None or parts.query or parts.fragment:
+        raise UsageError(f"{flag} {text[:200]!r}: a URL such as http://127.0.0.1:8501 is wanted")
+    return text.rstrip("/")

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge_client.fields import FieldError, Fields
 from edge_client.bundle.manifest import Budget
+from edge_client.fields import FieldError, Fields
 from edge_client.fleet.errors import FleetError
 from edge_client.fleet.names import NAME
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from serving.options import MODEL_NAME, ServeOptions, UsageError
+from serving.options import MODEL_NAME, ServeOptions, UsageError, plain_url
 
 MAX_BATCH = 1024
 MAX_IN_FLIGHT = 64
@@ -57,23 +56,7 @@ class GatewayOptions:
         name = self.name or "big"
         if not MODEL_NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot be a model's name; set one with --name")
-        return replace(self, backend=_plain_url(self.backend), name=name)
-
-
-def _plain_url(text: str) -> str:
-    import httpx  # late: --help is to be instant
-
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        httpx.URL(text)  # characters and lengths that no URL has
-        (parts.hostname or "").encode("idna")  # or looking the host up fails with UnicodeError
-    except (ValueError, httpx.InvalidURL):
-        usable = False
-    # A password in it would show up in the announcement and the log.
-    if not usable or parts.username is not None or parts.query or parts.fragment:
-        raise UsageError(f"--backend {text[:200]!r}: a URL such as http://127.0.0.1:8501 is wanted")
-    return text.rstrip("/")
+        return replace(self, backend=plain_url("--backend", self.backend), name=name)
 
 
 def _check_range(flag: str, value: float, lowest: float, highest: float) -> None:

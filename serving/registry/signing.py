@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import (
     Metadata,
     MetaFile,
     Root,
-    Signed,
     Snapshot,
     TargetFile,
     Targets,
@@ -40,7 +39,7 @@ LIFE = {
 }
 ONLINE = (CHANNELS, "snapshot", "timestamp")  # the roles whose keys the registry holds
 _HASHES = ["sha256"]
-S = TypeVar("S", bound=Signed)
+S = TypeVar("S", Snapshot, Targets, Timestamp)
 
 
 @dataclass(frozen=True)
@@ -102,11 +101,11 @@ def following(
         files[versioned(Targets.type, targets.signed.version)] = targets.to_bytes()
     if CHANNELS in fresh:
         offered = {}
-        for key, state in states.items():
-            path = channel_target(*key)
+        for named, state in states.items():
+            path = channel_target(*named)
             document = state.serialise()
             offered[path] = TargetFile.from_data(path, document, _HASHES)
-            if now.states.get(key) != state:
+            if now.states.get(named) != state:
                 files[target_file(offered[path].get_prefixed_paths()[0])] = document
         signed = Targets(now.serial + 1, expires=moment + LIFE[CHANNELS], targets=offered)
         channels = _signed(signed, keys[CHANNELS])
@@ -142,6 +141,6 @@ def _signed(signed: S, key: CryptoSigner) -> Metadata[S]:
     return metadata
 
 
-def _described(metadata: Metadata[S]) -> MetaFile:
+def _described(metadata: Metadata[Any]) -> MetaFile:
     """With length and hash: no other file of that version passes, and none that never ends."""
     return MetaFile.from_data(metadata.signed.version, metadata.to_bytes(), _HASHES)
