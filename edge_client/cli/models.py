@@ -100,11 +100,6 @@ def add_model_argument(parser: argparse.ArgumentParser, what: str = "the model")
 
 def add_home_argument(parser: argparse.ArgumentParser) -> None:
     """Adds ``--home``."""
-    add_home_argument(parser)
-
-
-def add_home_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--home``."""
     parser.add_argument(
         "--home",
         type=Path,

@@ -31,7 +31,7 @@ class Schedule:
         self._poll_s = poll_s
         self._clock, self._chance = clock, chance
         self._failures = 0
-        self._last = -SPACING_S
+        self._hinted = False
         self._due = clock()
 
     def wait_s(self) -> float:
@@ -39,8 +39,13 @@ class Schedule:
         return max(0.0, self._due - self._clock())
 
     def hint(self) -> None:
-        """Something was announced."""
-        self._due = min(self._due, max(self._clock(), self._last + SPACING_S))
+        """Something was announced, perhaps while we look already and too late for that look."""
+        self._hinted = True
+        self._due = min(self._due, self._clock())
+
+    def begin(self) -> None:
+        """We look now."""
+        self._hinted = False
 
     def looked(self) -> None:
         """The registry answered, whatever it said."""
@@ -54,5 +59,5 @@ class Schedule:
         self._failures = min(self._failures + 1, 20)
 
     def _next(self, seconds: float) -> None:
-        self._last = self._clock()
-        self._due = self._last + seconds * (1 + _JITTER * (2 * self._chance() - 1))
+        jittered = seconds * (1 + _JITTER * (2 * self._chance() - 1))
+        self._due = self._clock() + (SPACING_S if self._hinted else jittered)

@@ -30,13 +30,23 @@ def test_due_at_once_then_by_and_by(schedule, clock):
     assert schedule.wait_s() == 0
 
 
-def test_an_announcement_is_looked_at_at_once_but_a_flood_is_not(schedule, clock):
+def test_an_announcement_is_looked_at_at_once(schedule, clock):
     schedule.looked()
     clock.now += 10
     schedule.hint()
     assert schedule.wait_s() == 0
+    schedule.begin()
     schedule.looked()
+    assert schedule.wait_s() == 600
+
+
+@pytest.mark.parametrize("end", ["looked", "failed"])
+def test_what_is_announced_while_we_look_is_looked_at_next(schedule, end):
+    """But a flood of announcements is not looked at as fast as it comes."""
+    schedule.begin()
     schedule.hint()
+    schedule.hint()
+    getattr(schedule, end)()
     assert schedule.wait_s() == SPACING_S
 
 
