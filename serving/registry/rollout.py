@@ -165,6 +165,7 @@ class Membership:
 
     def __init__(self, rollout: StagedRollout) -> None:
         self._id = rollout.id
+        self._known: dict[str, int] = {}
         groups = rollout.plan.groups
         named: dict[str, int] = {}
         for index, group in enumerate(groups):
@@ -175,9 +176,12 @@ class Membership:
 
     def group_of(self, device: str) -> int:
         """Its index."""
-        place = fraction(device, self._id)
-        index = next(index for index, share in self._shares if place < share)
-        return min(index, self.named.get(device, index))
+        found = self._known.get(device)
+        if found is None:
+            place = fraction(device, self._id)
+            index = next(index for index, share in self._shares if place < share)
+            found = self._known[device] = min(index, self.named.get(device, index))
+        return found
 
 
 def whole_fleet(groups: Sequence[Group]) -> tuple[Group, ...]:
@@ -211,11 +215,6 @@ def check_plan(plan: Plan) -> Plan:
 def begin(rollout_id: str, plan: Plan, before: str | None, moment: Moment) -> StagedRollout:
     """A rollout that has reached its first group."""
     return StagedRollout(rollout_id, plan, before).noted(moment, "started", Counts(), "")
-
-
-def count(standing: str) -> Counts:
-    """One device, which stands as :func:`standing` says."""
-    return Counts(1, **({standing: 1} if standing else {}))
 
 
 def standing(report: ModelReport | None, online: bool, rollout: StagedRollout) -> str:

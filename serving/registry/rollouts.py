@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,6 @@ from serving.registry.rollout import (
     StepError,
     abort,
     begin,
-    count,
     judge,
     pause,
     resume,
@@ -150,26 +150,28 @@ class Rollouts:
         return self._step(rollout_id, by, abort)
 
     def counts(self, rollout: StagedRollout) -> list[Counts]:
-        """How the devices of each group stand now, of those not reached yet as well."""
+        """How the devices of each group stand now, of groups not reached yet as well.
+
+        Of a rollout that is over: how they stood when it left the group, or ended in it.
+        """
         plan = rollout.plan
+        if rollout.status.over:
+            stood = {event.group: event.counts for event in rollout.history}
+            return [stood.get(group.name, Counts()) for group in plan.groups]
         with self._lock:
             membership = self._memberships.get(rollout.id)
             if membership is None:
                 membership = self._memberships[rollout.id] = Membership(rollout)
-        counts = [Counts()] * len(plan.groups)
+        found: Counter[tuple[int, str]] = Counter()
         reports = self._devices.reports(plan.model, plan.channel)
-        stands = {
-            device: standing(report, online, rollout)
-            for device, (report, online) in reports.items()
-        }
+        for device, (report, online) in reports.items():
+            found[membership.group_of(device), standing(report, online, rollout)] += 1
         for device in membership.named:
-            if device not in stands:
+            if device not in reports:
                 known = self._devices.get(device)
-                stands[device] = standing(None, known is not None and known.online, rollout)
-        for device, how in stands.items():
-            group = membership.group_of(device)
-            counts[group] = counts[group].plus(count(how))
-        return counts
+                online = known is not None and known.online
+                found[membership.group_of(device), standing(None, online, rollout)] += 1
+        return [_counts(found, group) for group in range(len(plan.groups))]
 
     def look(self) -> None:
         """Judges every rollout that is not over, once."""
@@ -201,11 +203,13 @@ class Rollouts:
 
     def _run(self) -> None:
         while not self._closing.is_set():
+            began = time.monotonic()
             try:
                 self.look()
             except Exception:  # one fault must not end all rollouts for ever
                 log.exception("the rollouts could not be looked after")
-            self._closing.wait(JUDGE_AGAIN_S)
+            # A fleet so large that to count it takes long is to leave time for requests.
+            self._closing.wait(max(JUDGE_AGAIN_S, 4 * (time.monotonic() - began)))
             self._news.wait(JUDGE_EVERY_S)
             self._news.clear()
 
@@ -240,6 +244,8 @@ class Rollouts:
             ) from error
         self._rollouts[rollout.id] = rollout
         self._written_at[rollout.id] = self._clock()
+        if rollout.status.over:
+            self._memberships.pop(rollout.id, None)
 
     def _point(self, rollout: StagedRollout) -> None:
         wanted = rollout.channel_state()
@@ -276,6 +282,13 @@ class Rollouts:
 
     def _path(self, rollout_id: str) -> Path:
         return self._folder / f"{rollout_id}.json"
+
+
+def _counts(found: Counter[tuple[int, str]], group: int) -> Counts:
+    stands = {how: number for (index, how), number in found.items() if index == group}
+    members = sum(stands.values())
+    stands.pop("", None)
+    return Counts(members, **stands)
 
 
 def _now(by: str | None = None) -> Moment:

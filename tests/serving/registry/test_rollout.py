@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from edge_client.fleet.report import ModelReport, Slot
 from serving.registry import rollout_file
 from serving.registry.rollout import (
+    COUNTED,
     EMPTY_PATIENCE_S,
     Counts,
     Group,
@@ -22,7 +24,6 @@ from serving.registry.rollout import (
     StepError,
     abort,
     begin,
-    count,
     judge,
     pause,
     resume,
@@ -223,12 +224,12 @@ def counted(rollout: StagedRollout, fleet: dict[str, tuple[str, int]], step: int
     """As the driver counts: a device does something only once its channel offers it the version."""
     offered = rollout.channel_state()
     membership = Membership(rollout)
-    found = [Counts()] * len(rollout.plan.groups)
+    found = [Counter() for _ in rollout.plan.groups]
     for device, (fate, after) in fleet.items():
         has_it = offered.version_for(device) == NEW and step >= after
-        place = membership.group_of(device)
-        found[place] = found[place].plus(count(fate if has_it else ""))
-    return found[: rollout.reached + 1]
+        found[membership.group_of(device)].update(["members", fate if has_it else ""])
+    reached = found[: rollout.reached + 1]
+    return [Counts(**{each: stands[each] for each in COUNTED}) for stands in reached]
 
 
 def next_step(

@@ -87,6 +87,9 @@ def test_the_channel_follows_group_by_group(registry):
     assert state.version == NEW and state.rollout is None
     assert [state.rollout is None for state, _ in moved] == [False, False, True]
     assert sorted({serial for _, serial in moved}) == [serial for _, serial in moved]
+    # How it stood in the end, whatever becomes of the devices later.
+    fleet_appears(registry.devices, *NAMES)
+    assert [each.active for each in registry.rollouts.counts(finished)] == [2, 4]
     assert finished.history[0].by == "olga" and finished.history[-1].by == "registry"
 
 
