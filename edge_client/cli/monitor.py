@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edge_client.cli.broker_options import add_broker_arguments, broker_of
 from edge_client.cli.messages import native_silence, say
-from edge_client.cli.models import Maker, open_model
+from edge_client.cli.models import Maker, add_home_argument, open_model
 from edge_client.cli.seldom import Seldom
 from edge_client.errors import EdgeError
 from edge_client.monitor.constants import JENA_DEVIATION, JENA_MEAN
@@ -121,13 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of its discovery (default: %(default)s; '' for none)",
     )
     parser.add_argument("--summary", type=Path, metavar="FILE.json", help="write counts at the end")
-    parser.add_argument(
-        "--home",
-        type=Path,
-        metavar="FOLDER",
-        help="where models are installed and the device is enrolled (default: "
-        "$ML4IOT_EDGE_HOME, or else ~/.local/state/ml4iot-edge)",
-    )
+    add_home_argument(parser)
     add_broker_arguments(parser, required=False)
 
 

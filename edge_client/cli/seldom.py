@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from threading import Lock
 
 from edge_client.cli.messages import say
@@ -13,7 +14,8 @@ _EVERY_S = 60.0
 class Seldom:
     """Says errors, but not so often that a log fills up.  Safe for use by several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] = say) -> None:
+        self._tell = tell
         self._lock = Lock()
         self._next: dict[type, float] = {}
         self._unsaid: dict[type, int] = {}
@@ -27,4 +29,4 @@ class Seldom:
                 return
             unsaid = self._unsaid.pop(kind, 0)
             self._next[kind] = now + _EVERY_S
-        say(f"{error}" + f" ({unsaid} more like it before)" * bool(unsaid))
+        self._tell(f"{error}" + f" ({unsaid} more like it before)" * bool(unsaid))

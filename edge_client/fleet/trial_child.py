@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import statistics
 import sys
 import time
@@ -21,6 +20,7 @@ import numpy as np
 
 from edge_client.bundle.errors import BundleError
 from edge_client.bundle.file import MAX_BUNDLE_BYTES, Bundle, read_bundle
+from edge_client.confine import confine
 from edge_client.errors import EdgeError
 from edge_client.files import read_input
 from edge_client.fleet.errors import (
@@ -58,7 +58,7 @@ def main() -> int:
     if not line:  # nobody needed this one
         return 0
     request = json.loads(line)
-    _limit()
+    confine(_MEMORY, _CPU_S)
     try:
         _say(answers, try_out(Path(request["bundle"]), request["sha256"], request["name"]))
     except UpdateRefused as refusal:
@@ -141,19 +141,6 @@ def _missed(bundle: Bundle, medians: dict[str, float], name: str) -> str | None:
                 f"less than {required:g} ms is wanted"
             )
     return None
-
-
-def _limit() -> None:
-    """A model may neither eat up the device nor write to it."""
-    with Path("/proc/self/statm").open() as file:
-        own = int(file.read().split()[0]) * resource.getpagesize()
-    for what, limit in (
-        (resource.RLIMIT_AS, own + _MEMORY),
-        (resource.RLIMIT_CPU, _CPU_S),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-    ):
-        resource.setrlimit(what, (limit, limit))
 
 
 def _private_output() -> int:

@@ -12,7 +12,14 @@ from starlette.responses import JSONResponse, Response
 
 from edge_client.errors import EdgeError
 from serving.refusal import Refusal
-from serving.registry import device_routes, model_routes, pages, rollout_routes, tuf_routes
+from serving.registry import (
+    coursework,
+    device_routes,
+    model_routes,
+    pages,
+    rollout_routes,
+    tuf_routes,
+)
 from serving.registry.front import Front
 from serving.registry.registry import Registry
 
@@ -26,6 +33,7 @@ ROUTERS = (
     model_routes.router,
     rollout_routes.router,
     device_routes.router,
+    coursework.router,
     pages.router,
 )
 

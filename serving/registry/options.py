@@ -13,6 +13,15 @@ MARK = "metadata/timestamp.json"  # what makes a folder a registry's
 
 
 @dataclass(frozen=True)
+class SensorOptions:
+    """What the registry's own host measures; neither: nothing, and nothing can be monitored."""
+
+    sensor: str | None = None  # such as dht11:GPIO4
+    replay: Path | None = None  # records of a CSV in its place
+    interval_s: float = 1.0
+
+
+@dataclass(frozen=True)
 class RegistryOptions:
     """One registry. `port` 0 picks a free one."""
 
@@ -22,6 +31,7 @@ class RegistryOptions:
     log_file: Path | None = None
     broker: Broker | None = None  # where channels are announced and devices are heard
     prefix: str = DEFAULT_PREFIX  # of all topics there
+    sensor: SensorOptions = SensorOptions()
 
     def checked(self) -> RegistryOptions:
         """The same. Raises `UsageError`."""

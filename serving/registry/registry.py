@@ -8,11 +8,13 @@ from typing import Protocol
 from edge_client.fleet.channel import ChannelState
 from edge_client.fleet.topics import Topics
 from serving.options import UsageError
+from serving.registry.added import Added
 from serving.registry.announcer import Announcer
 from serving.registry.devices import Devices
 from serving.registry.fleet_metrics import FleetMetrics
 from serving.registry.measurements import Measurements
 from serving.registry.metrics import RegistryMetrics
+from serving.registry.monitoring import Monitoring
 from serving.registry.options import RegistryOptions
 from serving.registry.renewal import Renewal
 from serving.registry.repository import Repository
@@ -43,6 +45,8 @@ class Registry:
     devices: Devices
     rollouts: Rollouts
     measurements: Measurements
+    added: Added  # plain models, ...
+    monitoring: Monitoring  # ... and what is done with them here
     services: tuple[Service, ...]  # started in this order, closed in the other
 
 
@@ -66,6 +70,7 @@ def open_registry(options: RegistryOptions) -> Registry:
     except OSError as error:
         raise UsageError(f"{state}: {error.strerror or error}") from error
     metrics.collectors.register(FleetMetrics(devices, rollouts))
+    monitoring = Monitoring(options.sensor, options.broker, options.prefix)
     return Registry(
         options=options,
         store=store,
@@ -75,7 +80,9 @@ def open_registry(options: RegistryOptions) -> Registry:
         devices=devices,
         rollouts=rollouts,
         measurements=measurements,
-        services=(Renewal(repository), devices, announcer, rollouts),
+        added=Added(options.folder),
+        monitoring=monitoring,
+        services=(Renewal(repository), devices, announcer, rollouts, monitoring),
     )
 
 

@@ -48,6 +48,12 @@ class Tokens:
         self._holders: dict[str, Holder] = {}
         self._look()
 
+    @property
+    def empty(self) -> bool:
+        """Whether nobody has a token."""
+        self._look()
+        return not self._holders
+
     def holder(self, token: str) -> Holder | None:
         """Who shows it; None for one that is not known."""
         self._look()
