@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_client.fleet.topics import DEFAULT_PREFIX
+from edge_client.monitor.dht11 import pin_of
 from edge_client.mqtt.broker import Broker
 from serving.options import UsageError
 
@@ -19,6 +20,17 @@ class SensorOptions:
     sensor: str | None = None  # such as dht11:GPIO4
     replay: Path | None = None  # records of a CSV in its place
     interval_s: float = 1.0
+
+    def check(self) -> None:
+        """Raises `UsageError` for what can be none, and `EdgeError` for no such kind of sensor."""
+        if self.sensor is not None and self.replay is not None:
+            raise UsageError("name a --sensor or a --replay, not both")
+        if self.sensor is not None:
+            pin_of(self.sensor)
+        if self.replay is not None and not self.replay.is_file():
+            raise UsageError(f"--replay {self.replay}: no such file")
+        if not 0.01 <= self.interval_s <= 86400:
+            raise UsageError(f"--interval {self.interval_s:g}: 0.01 to 86400 seconds are taken")
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class RegistryOptions:
         if not 0 <= self.port <= 65535:
             raise UsageError(f"--port {self.port}: a port is between 0 and 65535")
         check_folder(self.folder)
+        self.sensor.check()
         return self
 
 

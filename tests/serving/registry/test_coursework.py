@@ -16,6 +16,7 @@ from edge_client.monitor.alarm import Thresholds
 from edge_client.mqtt.broker import Broker, BrokerAddress
 from serving.launcher import run_server
 from serving.options import base_url
+from serving.registry.__main__ import main
 from serving.registry.added import MAX_MODEL_BYTES, Added
 from serving.registry.create import KeyCounts, create
 from serving.registry.errors import BadRequestError
@@ -273,3 +274,20 @@ def test_without_broker_or_sensor_it_is_told(broker, tmp_path):
         with pytest.raises((BadRequestError, FleetError), match=said):
             made.watch("a", persistence_model(), Thresholds(1, 1))
         assert running(made) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--interval", "0"), "--interval 0"),
+        (("--interval", "nan"), "--interval nan"),
+        (("--sensor", "dht22:4"), "dht11:GPIO"),
+        (("--replay", "gone.csv"), "gone.csv: no such file"),
+        (("--replay", "gone.csv", "--sensor", "dht11:GPIO4"), "not both"),
+    ],
+)
+def test_a_sensor_that_can_be_none_costs_one_line(folder, options, said, capsys):
+    assert main(["serve", str(folder), "--port", "0", *options]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert said in err
