@@ -28,8 +28,9 @@ example:
        and delete it here
 
 A device logs in under its id. It writes and reads ml4iot/devices/ID/#, writes
-homeassistant/+/ID/#, and reads ml4iot/models/#. The registry logs in as `registry`, a person's
-monitoring client or Home Assistant as a reader, who hears all and says nothing.
+homeassistant/+/ID/# (with _ for a dot in ID), and reads ml4iot/models/#. The registry logs in as
+`registry`, a person's monitoring client or Home Assistant as a reader, who hears all and says
+nothing.
 """
 
 

@@ -31,7 +31,7 @@ from edge_client.fleet.errors import FleetError
 from edge_client.fleet.names import check_name
 from serving.broker.authority import Signed, hosts_of, issue, make_authority
 from serving.broker.passwords import hashed, new_password
-from serving.broker.rights import acl
+from serving.broker.rights import acl, home_assistant_name
 from serving.broker.users import Role, User, read_users, write_users
 from serving.options import UsageError
 
@@ -137,7 +137,9 @@ class BrokerFolder:
         Raises:
             UsageError: no name, or one that is taken.
         """
+        names = list(dict.fromkeys(names))
         with self._changing() as users:
+            taken = {home_assistant_name(name): name for name in users}
             for name in names:
                 try:
                     check_name(name, role)
@@ -147,6 +149,11 @@ class BrokerFolder:
                     raise UsageError(
                         f"{users[name].role} {name} is there already; a new password comes from "
                         "ml4iot-broker password"
+                    )
+                other = taken.setdefault(home_assistant_name(name), name)
+                if other != name:
+                    raise UsageError(
+                        f"{role} {name}: to Home Assistant the same as {other}; choose another name"
                     )
             return [self._set_password(users, User(name, role, "", cooperates)) for name in names]
 

@@ -10,20 +10,21 @@ from serving.broker.users import Role, User
 
 
 class Right(NamedTuple):
-    """To read or to write what a topic filter stands for; ``%u`` is the user's name."""
+    """To read or to write what a topic filter stands for.
+
+    ``%u`` is the user's name, ``%h`` the same as Home Assistant has it.
+    """
 
     access: Literal["read", "write", "readwrite"]
     topics: str
 
 
 # What is under a name belongs to whoever logs in under it.
-OWN = (
-    Right("readwrite", "ml4iot/devices/%u/#"),
-    Right("write", "homeassistant/+/%u/#"),
-)
+OWN = (Right("readwrite", "ml4iot/devices/%u/#"),)
 OF_ROLE: dict[Role, tuple[Right, ...]] = {
     "device": (
         Right("read", "ml4iot/models/#"),
+        Right("write", "homeassistant/+/%h/#"),
         Right("read", "homeassistant/status"),
     ),
     "registry": (
@@ -58,7 +59,7 @@ def acl(users: Iterable[User]) -> str:
     for user in users:
         lines += ["", f"user {user.name}"]
         for access, topics in _beyond_own(user):
-            lines.append(f"topic {access} {topics.replace('%u', user.name)}")
+            lines.append(f"topic {access} {_named(topics, user)}")
     return "\n".join(lines) + "\n"
 
 
@@ -72,9 +73,17 @@ def allows(user: User, access: Literal["read", "write"], topics: str) -> bool:
     """
     rights = (*OWN, *_beyond_own(user))
     return any(
-        access in right.access and _covers(right.topics.replace("%u", user.name), topics)
-        for right in rights
+        access in right.access and _covers(_named(right.topics, user), topics) for right in rights
     )
+
+
+def home_assistant_name(name: str) -> str:
+    """A name as it stands in Home Assistant's topics, which allow no dot in it."""
+    return name.replace(".", "_")
+
+
+def _named(topics: str, user: User) -> str:
+    return topics.replace("%u", user.name).replace("%h", home_assistant_name(user.name))
 
 
 def _beyond_own(user: User) -> Iterator[Right]:

@@ -148,6 +148,7 @@ def test_wrong_use_changes_nothing_and_costs_one_line(folder, run, tmp_path):
         (("device", "add", place, "+"), "device '+'"),
         (("device", "add", place, "a:b"), "device 'a:b'"),
         (("device", "add", place, "a\nuser b"), "1 to 64 letters"),
+        (("device", "add", place, "a.b", "a_b"), "to Home Assistant the same as a.b"),
         (("device", "add", place), "required: ID"),
         (("device", "remove", place, "anna"), "anna is no device but a reader"),
         (("reader", "remove", place, "nobody"), "nobody of that name"),

@@ -7,6 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
+from edge_client.fleet.home_assistant import discovery, model_version
+from edge_client.fleet.topics import Topics
+from edge_client.monitor.topics import MonitorTopics
 from serving.broker.passwords import hashed, matches, new_password
 from serving.broker.rights import _covers, acl, allows
 from serving.broker.users import User
@@ -26,12 +29,13 @@ def test_mosquittos_file_is_made_of_the_users():
         "user voice",
     ]
     patterns = {line for line in lines if line.startswith("pattern")}
-    assert patterns == {
-        "pattern readwrite ml4iot/devices/%u/#",
-        "pattern write homeassistant/+/%u/#",
-    }
+    assert patterns == {"pattern readwrite ml4iot/devices/%u/#"}
     kitchen = lines[lines.index("user kitchen") + 1 : lines.index("user registry") - 1]
-    assert kitchen == ["topic read ml4iot/models/#", "topic read homeassistant/status"]
+    assert kitchen == [
+        "topic read ml4iot/models/#",
+        "topic write homeassistant/+/kitchen/#",
+        "topic read homeassistant/status",
+    ]
     assert "topic write ml4iot/node/voice" in lines[lines.index("user voice") :]
 
 
@@ -61,6 +65,31 @@ def test_mosquittos_file_is_made_of_the_users():
 )
 def test_the_embedded_broker_keeps_to_the_same(user, access, topics, allowed):
     assert allows(user, access, topics) is allowed
+
+
+@pytest.mark.parametrize("name", ["kitchen", "pi.4-a_b", "7"])
+def test_the_rights_suffice_for_what_devices_and_the_registry_say(name):
+    device, topics = User(name, "device", ""), Topics()
+    monitor = MonitorTopics(topics, name)
+    configuration, _ = discovery(model_version("kws.a", name, topics), name, topics)
+    for topic in (
+        topics.status(name),
+        topics.model(name, "kws.a"),
+        topics.usage(name, "kws.a"),
+        topics.alarm(name, "temperature"),
+        monitor.alarm("humidity"),
+        monitor.reading,
+        monitor.presence,
+        configuration,
+    ):
+        assert allows(device, "write", topic)
+        assert allows(ANNA, "read", topic)
+        assert not allows(VOICE, "write", topic)
+        assert not allows(VOICE, "read", topic)
+    for heard in topics.all_devices:
+        assert allows(REGISTRY, "read", heard)
+    announced = topics.announcement("kws.a", "stable")
+    assert allows(device, "read", announced) and allows(REGISTRY, "write", announced)
 
 
 levels = st.sampled_from(["a", "b", "", "ab"])
