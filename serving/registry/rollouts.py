@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge_client.files import write_whole
+from edge_client.fleet.channel import ChannelState
 from edge_client.fleet.report import utc_text
 from serving.refusal import Refusal
 from serving.registry import rollout_file
@@ -114,7 +115,8 @@ class Rollouts:
             self._forget_old()
             self._write(rollout)
             try:
-                self._point(rollout)
+                # Somebody else may have moved the channel since we looked.
+                self._point(rollout, instead_of=channel)
             except BaseException:
                 if not self._offers(rollout):
                     self._path(rollout.id).unlink(missing_ok=True)
@@ -247,11 +249,11 @@ class Rollouts:
         if rollout.status.over:
             self._memberships.pop(rollout.id, None)
 
-    def _point(self, rollout: StagedRollout) -> None:
+    def _point(self, rollout: StagedRollout, instead_of: ChannelState | None = None) -> None:
         wanted = rollout.channel_state()
         if self._store.channel(wanted.model, wanted.channel) != wanted:
             try:
-                self._store.set_channel(wanted)
+                self._store.set_channel(wanted, instead_of)
             except OSError as error:
                 raise StorageError(
                     f"channel {wanted.channel} cannot be written: {error.strerror or error}"

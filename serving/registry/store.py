@@ -151,15 +151,23 @@ class Store:
 
         return self._publish(decide).serial
 
-    def set_channel(self, state: ChannelState) -> int:
+    def set_channel(self, state: ChannelState, instead_of: ChannelState | None = None) -> int:
         """Makes a channel offer what the state says, as a rollout does; the serial number.
+
+        Args:
+            state: of the channel from now on.
+            instead_of: what the caller believes it offers; None: whatever it is.
 
         Raises:
             NotFoundError: a version of it is not there.
-            ConflictError: one is retired.
+            ConflictError: one is retired, or the channel offers something else by now.
         """
 
         def decide(now: Contents, _: datetime) -> Change:
+            nothing = ChannelState(state.model, state.channel, None, None)
+            there = now.states.get((state.model, state.channel), nothing)
+            if instead_of is not None and there != instead_of:
+                raise ConflictError(f"channel {state.channel} of {state.model} has just moved")
             offered = {state.version, state.rollout.version if state.rollout else None}
             for version in offered - {None}:
                 _check_offered(now, state.model, str(version))

@@ -142,6 +142,17 @@ def test_nobody_moves_the_channel_under_a_rollout(registry):
             registry.store.retire(MODEL, version)
 
 
+def test_a_channel_that_moves_while_a_rollout_begins_is_not_moved_back(registry, monkeypatch):
+    stale = registry.store.channel(MODEL, CHANNEL)
+    registry.store.activate(MODEL, CHANNEL, NEWER)
+    with monkeypatch.context() as patch:
+        patch.setattr(registry.store, "channel", lambda model, channel: stale)
+        with pytest.raises(ConflictError, match="has just moved"):
+            registry.rollouts.begin(plan(), "olga")
+    assert set(offers(registry).values()) == {NEWER}
+    assert registry.rollouts.all() == []
+
+
 def test_paused_it_stays_where_it_is(registry):
     rollout = registry.rollouts.begin(plan(), "olga")
     registry.rollouts.pause(rollout.id, "olga")
