@@ -65,17 +65,17 @@ def of_bundle(bundle: Bundle, predictor: AudioPredictor | RecordPredictor, name:
         name: what error messages call it.
 
     Raises:
-        ModelError: it forecasts something else.
+        EdgeError: it forecasts something else, which is no fault of the model.
     """
     manifest = bundle.manifest
     given = manifest.output
     if not isinstance(predictor, RecordPredictor) or not isinstance(given, ForecastOutput):
-        raise ModelError(f"{name}: a {manifest.task} model; one that forecasts is wanted")
+        raise EdgeError(f"{name}: a {manifest.task} model; one that forecasts is wanted")
     taken = predictor.window
     units = [each.unit for each in taken.quantities]
     names = tuple(each.name for each in taken.quantities)
     if units != [each.unit for each in MONITORED] or given.quantities != names:
-        raise ModelError(
+        raise EdgeError(
             f"{name}: it forecasts {', '.join(given.quantities)}; temperature in Cel and humidity "
             "in %RH are monitored, in this order"
         )
