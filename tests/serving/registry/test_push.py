@@ -231,7 +231,7 @@ JSON = st.recursive(
 @given(st.data())
 def test_any_json_is_metadata_or_refused(filled, data):
     """Single parts of real metadata replaced by anything."""
-    document = json.loads((filled.folder / "metadata/3.targets.json").read_bytes())
+    document = json.loads((filled.folder / "metadata/2.targets.json").read_bytes())
     part, path = document, []
     while isinstance(part, dict) and part and (not path or data.draw(st.booleans())):
         path.append(data.draw(st.sampled_from(sorted(part))))
