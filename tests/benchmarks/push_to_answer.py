@@ -24,13 +24,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-from tfx.types import standard_artifacts
 
-from components.artifacts import EdgeBundle
-from components.blessing import bless
-from components.edge_pusher.executor import Executor
 from components.edge_pusher.registry import RegistryTarget
 from components.errors import InputError
 from components.progress import progress
@@ -92,6 +89,12 @@ class Pusher:
 
     def prepare(self, version: str) -> ExecutorCall:
         """A blessed bundle of this version, ready to be pushed."""
+        # Here, for TFX takes seconds to import.
+        from tfx.types import standard_artifacts
+
+        from components.artifacts import EdgeBundle
+        from components.blessing import bless
+
         manifest = self._bundle.manifest
         entry, packed = pack_model(self._bundle.model, manifest.model.compression)
         data = bundle_bytes(replace(manifest, version=version, model=entry), packed, manifest.name)
@@ -123,16 +126,19 @@ class ExecutorCall:
 
     def __call__(self) -> None:
         """Pushes; raises ``InputError`` where that fails."""
+        from components.edge_pusher.executor import Executor
+
         Executor().Do(self.inputs, self.outputs, self.properties)
 
 
 class Answers:
     """What the answering process tells, as it comes."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
-        self._process, self._log = process, log
+    def __init__(self, told: IO[str], log: Path) -> None:
+        self._lines, self._log = told, log
         self._told: queue.SimpleQueue[dict] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
     def first(self, version: str) -> float:
         """The moment of this version's first answer.
@@ -151,20 +157,39 @@ class Answers:
             if told["version"] == version:
                 return float(told["moment"])
 
+    def close(self) -> None:
+        """To be called once the process has ended."""
+        self._reader.join()
+        self._lines.close()
+
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._lines:
             self._told.put(json.loads(line))
 
 
 @contextmanager
-def child(arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen[str]]:
+def answering(home: Home, model: str, log: Path) -> Iterator[Answers]:
+    """A process that answers with an installed model until the block is left."""
+    with ExitStack() as stack:
+        behind = stack.enter_context(ExitStack())  # what is closed once the process has ended
+        arguments = ["tests.benchmarks.answering", str(home.path), model]
+        process = stack.enter_context(child(arguments, log, subprocess.PIPE))
+        assert process.stdout is not None
+        answers = Answers(process.stdout, log)
+        behind.callback(answers.close)
+        yield answers
+
+
+@contextmanager
+def child(
+    arguments: Sequence[str], log: Path, out: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[str]]:
     """A Python process that runs until the block is left."""
     with log.open("w") as complaints:
         process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=out,
             stderr=complaints,
             text=True,
             cwd=REPOSITORY,
@@ -243,10 +268,7 @@ def measure(bundle: Bundle, pushes: int, pause_s: float, folder: Path) -> Times:
         pusher = Pusher(folder / "pushes", bundle, target)
         pusher.prepare("0")()
         _until_installed(home, name, watcher)
-        process = stack.enter_context(
-            child(["tests.benchmarks.answering", str(home.path), name], answerer)
-        )
-        answers = Answers(process, answerer)
+        answers = stack.enter_context(answering(home, name, answerer))
         answers.first("0")
         pushed, answered = [], []
         with progress("pushing", _BEFORE_THE_CLOCK - 1 + pushes) as bar:
