@@ -17,28 +17,21 @@ How a group is judged (after hawkBit's deployment groups):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import pairwise
 
-from edge_client.fleet.channel import MAX_ROLLOUT_DEVICES, ChannelState, Rollout, fraction
-from edge_client.fleet.report import ModelReport
+from edge_client.fleet.channel import ChannelState, Rollout
+from serving.registry.rollout_counts import Counts
+from serving.registry.rollout_plan import Group, Plan
 
-EVERYBODY = "rest"
 REGISTRY = "registry"  # who it was when nobody asked for it
 EMPTY_PATIENCE_S = 5.0  # for a word from a group in which no device is known
 MAX_EVENTS = 1000
-_BEGUN = ("downloading", "verified", "testing")
-_FAILED = ("rolled_back", "refused")
 
 
 class StepError(ValueError):
     """Not from this state; the message says what state it is."""
-
-
-class PlanError(ValueError):
-    """A plan that cannot be meant; the message says why."""
 
 
 class Status(str, Enum):
@@ -54,55 +47,6 @@ class Status(str, Enum):
     def over(self) -> bool:
         """Whether nothing can come after it."""
         return self not in (Status.RUNNING, Status.PAUSED)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Devices by name, or a share of the whole fleet that includes the shares before it."""
-
-    name: str
-    devices: tuple[str, ...] = ()
-    share: float | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be rolled out where, in which groups, and what is asked of each."""
-
-    model: str
-    channel: str
-    version: str
-    groups: tuple[Group, ...]  # the last one is everybody
-    success: float  # share of a group's devices, from 0 to 1
-    errors: float  # more than this share reverts the rollout
-    minimum: int = 1  # devices of a group that must have come to an end with the version
-    patience_s: float = 3600.0  # for the devices of one group
-
-
-@dataclass(frozen=True)
-class Counts:
-    """The devices of one group that report on the model and channel, or are in it by name.
-
-    Those in none of the numbers but the first are online and have said nothing of the version yet.
-    """
-
-    members: int = 0
-    active: int = 0
-    failed: int = 0
-    begun: int = 0  # downloading or testing it
-    away: int = 0  # and have said nothing about the version
-
-    @property
-    def there(self) -> int:
-        """Those that can be expected to do something."""
-        return self.members - self.away
-
-    def plus(self, other: Counts) -> Counts:
-        """The sum."""
-        return Counts(*(getattr(self, each) + getattr(other, each) for each in COUNTED))
-
-
-COUNTED = ("members", "active", "failed", "begun", "away")
 
 
 @dataclass(frozen=True)
@@ -160,84 +104,9 @@ class StagedRollout:
         return replace(self, history=(*self.history, event)[-MAX_EVENTS:])
 
 
-class Membership:
-    """Which group of a rollout a device is in: the first one that includes it."""
-
-    def __init__(self, rollout: StagedRollout) -> None:
-        self._id = rollout.id
-        self._known: dict[str, int] = {}
-        groups = rollout.plan.groups
-        named: dict[str, int] = {}
-        for index, group in enumerate(groups):
-            for device in group.devices:
-                named.setdefault(device, index)
-        self.named: Mapping[str, int] = named
-        self._shares = [(i, each.share) for i, each in enumerate(groups) if each.share is not None]
-
-    def group_of(self, device: str) -> int:
-        """Its index."""
-        found = self._known.get(device)
-        if found is None:
-            place = fraction(device, self._id)
-            index = next(index for index, share in self._shares if place < share)
-            found = self._known[device] = min(index, self.named.get(device, index))
-        return found
-
-
-def whole_fleet(groups: Sequence[Group]) -> tuple[Group, ...]:
-    """The groups with everybody as the last one, where it is not so already."""
-    if groups and groups[-1].share == 1:
-        return tuple(groups)
-    return (*groups, Group(EVERYBODY, share=1.0))
-
-
-def check_plan(plan: Plan) -> Plan:
-    """The same plan; raises :class:`PlanError` where a group would be empty, or not be clear."""
-    names = [group.name for group in plan.groups]
-    if len(set(names)) != len(names):
-        raise PlanError("groups: two of the same name")
-    devices = [device for group in plan.groups for device in group.devices]
-    if len(set(devices)) != len(devices):
-        raise PlanError("groups: a device in two groups, or twice in one")
-    if len(devices) > MAX_ROLLOUT_DEVICES:
-        raise PlanError(f"groups: more than {MAX_ROLLOUT_DEVICES} devices by name; use shares")
-    shares = [group.share for group in plan.groups if group.share is not None]
-    if any(later <= earlier for earlier, later in pairwise(shares)):
-        raise PlanError("groups: a share includes those before it, so each must be larger")
-    first = plan.groups[0]
-    if first.devices and plan.minimum > len(first.devices):
-        raise PlanError(
-            f"minimum {plan.minimum}: group {first.name} has only {len(first.devices)} devices"
-        )
-    return plan
-
-
 def begin(rollout_id: str, plan: Plan, before: str | None, moment: Moment) -> StagedRollout:
     """A rollout that has reached its first group."""
     return StagedRollout(rollout_id, plan, before).noted(moment, "started", Counts(), "")
-
-
-def standing(report: ModelReport | None, online: bool, rollout: StagedRollout) -> str:
-    """How a device stands to a rollout: one of :class:`Counts`, or empty for "says nothing yet".
-
-    Args:
-        report: on the rollout's model and channel; None: named in a group, but never heard of.
-        online: whether the device is there.
-        rollout: what it is asked about.
-    """
-    if report is not None:
-        version = rollout.plan.version
-        runs = report.active is not None and report.active.version == version
-        wants = report.rollout == rollout.id
-        if runs and report.state not in _FAILED:
-            return "active"
-        # One that runs the version well may refuse what it was shown after that; this is no fault
-        # of the version, though nothing to go on by either.
-        if wants and (version in report.failed or (report.state in _FAILED and not runs)):
-            return "failed"
-        if wants and report.state in _BEGUN:
-            return "begun"
-    return "" if online else "away"
 
 
 def judge(

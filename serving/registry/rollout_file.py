@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from edge_client.fields import FieldError, Fields, strict_json
 from edge_client.fleet.channel import MAX_ROLLOUT_DEVICES
 from edge_client.fleet.names import NAME
-from serving.registry.rollout import (
-    COUNTED,
-    MAX_EVENTS,
-    Counts,
-    Event,
-    Group,
-    Plan,
-    StagedRollout,
-    Status,
-)
+from serving.registry.log import log
+from serving.registry.rollout import MAX_EVENTS, Event, StagedRollout, Status
+from serving.registry.rollout_counts import COUNTED, Counts
+from serving.registry.rollout_plan import Group, Plan
 
 MAX_GROUPS = 100
 MAX_BYTES = 4 * 2**20
@@ -86,6 +81,20 @@ def parse(data: bytes) -> StagedRollout:
             waited_s=fields.number("waited_s", least=0),
             history=tuple(_event(part) for part in fields.mappings("history", MAX_EVENTS)),
         )
+
+
+def read_all(folder: Path) -> dict[str, StagedRollout]:
+    """Those whose files can be read; the others are told in the log."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            rollout = parse(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            log.error("%s: no rollout (%s); left aside", path, error)
+            continue
+        if path.name == f"{rollout.id}.json":
+            found[rollout.id] = rollout
+    return found
 
 
 def _group_to_json(group: Group) -> dict[str, Any]:

@@ -11,14 +11,7 @@ from edge_client.fleet.channel import MAX_ROLLOUT_DEVICES
 from serving.registry.access import Operator, TheRegistry
 from serving.registry.errors import BadRequestError
 from serving.registry.registry import Registry
-from serving.registry.rollout import (
-    Group,
-    Plan,
-    PlanError,
-    StagedRollout,
-    check_plan,
-    whole_fleet,
-)
+from serving.registry.rollout import StagedRollout
 from serving.registry.rollout_file import (
     MAX_GROUPS,
     MAX_MEMBERS,
@@ -26,6 +19,7 @@ from serving.registry.rollout_file import (
     counts_to_json,
     to_json,
 )
+from serving.registry.rollout_plan import Group, Plan, PlanError, check_plan, whole_fleet
 from serving.registry.schemas import PATTERN, ChannelName, ModelName, Name, Strict, errors
 
 MAX_SHOWN = 100

@@ -24,10 +24,7 @@ from serving.registry.devices import Devices
 from serving.registry.errors import ConflictError, NotFoundError, StorageError
 from serving.registry.log import log
 from serving.registry.rollout import (
-    Counts,
-    Membership,
     Moment,
-    Plan,
     StagedRollout,
     StepError,
     abort,
@@ -35,8 +32,9 @@ from serving.registry.rollout import (
     judge,
     pause,
     resume,
-    standing,
 )
+from serving.registry.rollout_counts import Counts, counts_of, standing
+from serving.registry.rollout_plan import Membership, Plan
 from serving.registry.store import Store
 
 FOLDER = "rollouts"
@@ -65,7 +63,7 @@ class Rollouts:
         self._news = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rollouts", daemon=True)
-        self._rollouts = _read_all(self._folder)
+        self._rollouts = rollout_file.read_all(self._folder)
         self._memberships: dict[str, Membership] = {}
         self._judged_at = {each: clock() for each in self._rollouts}
         self._written_at = dict(self._judged_at)
@@ -163,17 +161,19 @@ class Rollouts:
         with self._lock:
             membership = self._memberships.get(rollout.id)
             if membership is None:
-                membership = self._memberships[rollout.id] = Membership(rollout)
+                membership = self._memberships[rollout.id] = Membership(rollout.id, plan)
         found: Counter[tuple[int, str]] = Counter()
         reports = self._devices.reports(plan.model, plan.channel)
         for device, (report, online) in reports.items():
-            found[membership.group_of(device), standing(report, online, rollout)] += 1
+            stands = standing(report, online, rollout.id, plan.version)
+            found[membership.group_of(device), stands] += 1
         for device in membership.named:
             if device not in reports:
                 known = self._devices.get(device)
                 online = known is not None and known.online
-                found[membership.group_of(device), standing(None, online, rollout)] += 1
-        return [_counts(found, group) for group in range(len(plan.groups))]
+                stands = standing(None, online, rollout.id, plan.version)
+                found[membership.group_of(device), stands] += 1
+        return [counts_of(found, group) for group in range(len(plan.groups))]
 
     def look(self) -> None:
         """Judges every rollout that is not over, once."""
@@ -286,13 +286,6 @@ class Rollouts:
         return self._folder / f"{rollout_id}.json"
 
 
-def _counts(found: Counter[tuple[int, str]], group: int) -> Counts:
-    stands = {how: number for (index, how), number in found.items() if index == group}
-    members = sum(stands.values())
-    stands.pop("", None)
-    return Counts(members, **stands)
-
-
 def _now(by: str | None = None) -> Moment:
     at = utc_text(time.time())
     return Moment(at) if by is None else Moment(at, by)
@@ -300,20 +293,6 @@ def _now(by: str | None = None) -> Moment:
 
 def _begun_at(rollout: StagedRollout) -> tuple[str, str]:
     return rollout.history[0].at if rollout.history else "", rollout.id
-
-
-def _read_all(folder: Path) -> dict[str, StagedRollout]:
-    """Those whose files can be read; the others are told in the log."""
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            rollout = rollout_file.parse(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
-            log.error("%s: no rollout (%s); left aside", path, error)
-            continue
-        if path.name == f"{rollout.id}.json":
-            found[rollout.id] = rollout
-    return found
 
 
 def _tell(rollout: StagedRollout) -> None:

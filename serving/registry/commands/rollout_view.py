@@ -9,7 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_BAR = 24  # characters
+from serving.registry.rollout_counts import COUNTED
+
+_BAR = 12  # characters
+_NUMBERS = ("devices", "active", "failed", "begun", "away")
 _COLOURS = {
     "running": "cyan",
     "paused": "yellow",
@@ -49,17 +52,20 @@ def details(rollout: dict[str, Any]) -> RenderableType:
     )
     if status in ("running", "paused"):
         asked += f" (of which {rollout['waited_s']:.0f} s have gone by)"
-    columns = ("group", "who", "", "devices", "active", "failed", "begun", "away")
-    table = Table(*columns, box=box.SIMPLE)
+    table = Table(box=box.SIMPLE)
+    for column in ("group", "who", "", *_NUMBERS):
+        table.add_column(
+            column, no_wrap=not column, justify="right" if column in _NUMBERS else "left"
+        )
     for group in rollout["groups"]:
         counts = group["counts"]
         table.add_row(
             group["name"],
             who(group),
             _bar(counts) if group["reached"] else Text("not yet", "dim"),
-            *(str(counts[each]) for each in ("members", "active", "failed", "begun", "away")),
+            *(str(counts[each]) for each in COUNTED),
         )
-    return Group(head, asked, table, *(event_line(event) for event in rollout["history"]))
+    return Group(head, Text(asked), table, *(Text(event_line(e)) for e in rollout["history"]))
 
 
 def event_line(event: dict[str, Any]) -> str:

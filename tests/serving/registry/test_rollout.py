@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 from edge_client.fleet.report import ModelReport, Slot
 from serving.registry import rollout_file
 from serving.registry.rollout import (
-    COUNTED,
     EMPTY_PATIENCE_S,
-    Counts,
-    Group,
-    Membership,
     Moment,
-    Plan,
     StagedRollout,
     Status,
     StepError,
@@ -27,9 +22,9 @@ from serving.registry.rollout import (
     judge,
     pause,
     resume,
-    standing,
-    whole_fleet,
 )
+from serving.registry.rollout_counts import COUNTED, Counts, standing
+from serving.registry.rollout_plan import Group, Membership, Plan, whole_fleet
 
 OLD, NEW = "1.0", "2.0"
 SINCE = "2026-11-20T12:00:00Z"
@@ -89,7 +84,7 @@ RUNS_NEW = Slot(NEW, "b", SINCE)
     ],
 )
 def test_how_a_device_stands(said, online, stands):
-    assert standing(said, online, begun(CANARY)) == stands
+    assert standing(said, online, "r1", NEW) == stands
 
 
 def test_the_canaries_come_first_and_the_rest_after_their_success():
@@ -223,7 +218,7 @@ actions = st.lists(
 def counted(rollout: StagedRollout, fleet: dict[str, tuple[str, int]], step: int) -> list[Counts]:
     """As the driver counts: a device does something only once its channel offers it the version."""
     offered = rollout.channel_state()
-    membership = Membership(rollout)
+    membership = Membership(rollout.id, rollout.plan)
     found = [Counter() for _ in rollout.plan.groups]
     for device, (fate, after) in fleet.items():
         has_it = offered.version_for(device) == NEW and step >= after
@@ -267,7 +262,7 @@ def test_whatever_happens(asked, fleet, acts, killed_after):
             )
 
         # Nobody outside the groups reached has it; who is in them does, until it is over.
-        offered, membership = after.channel_state(), Membership(after)
+        offered, membership = after.channel_state(), Membership(after.id, after.plan)
         for device in (*fleet, *(f"new-{i}" for i in range(5))):
             reached = membership.group_of(device) <= after.reached
             if after.status is Status.FINISHED or (reached and not after.status.over):

@@ -10,7 +10,8 @@ from serving.registry import rollouts as module
 from serving.registry.errors import ConflictError, NotFoundError, StorageError
 from serving.registry.options import RegistryOptions
 from serving.registry.registry import Registry, open_registry
-from serving.registry.rollout import Group, Plan, Status, whole_fleet
+from serving.registry.rollout import Status
+from serving.registry.rollout_plan import Group, Plan, whole_fleet
 from serving.registry.rollouts import Rollouts
 from tests.serving.registry.fleet import (
     CHANNEL,
