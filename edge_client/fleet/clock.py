@@ -1,12 +1,13 @@
 """What time it is at least, for a device whose clock may be reset to 1970 by every power cut.
 
-Metadata tells when it was signed: a timestamp lives for a day, so it was signed a day before it
-expires, or later.  The newest such moment that was verified is kept; from there the processor's own
-steady clock counts on while the process lives.  What the system's clock says is taken where it is
-later, and never kept: a clock that was far ahead is forgotten the moment it is set right.
+A clock that cannot be wrong by what is known is believed, and the latest moment it showed while
+verified metadata came is kept.  One that is behind that moment, or behind this program, is wrong;
+then metadata tells the time: a timestamp lives for a day, so it was signed a day before it expires,
+or later.  From what is kept, the processor's own steady clock counts on while the process lives.
 
-Whoever steals the timestamp's key could sign one of the far future, and make a device believe in
-it.  A new root, which takes that key away, therefore begins the count anew.
+A clock that is far ahead leaves nothing behind, for whatever it shows is kept only as far as signed
+metadata bears it out, and metadata of the far future only by a device whose clock is behind.  What
+such metadata did to it, a new root undoes: it takes away the key that signed it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from edge_client.fields import Fields, strict_json
 from edge_client.files import read_input, write_whole
 
 TIMESTAMP_LIFE_S = 86_400.0  # for which the registry signs a timestamp, at most
+_WRITTEN = 1_767_225_600.0  # 2026-01-01: no clock that is right shows less
 _WORTH_WRITING_S = 3600.0  # a flash card lives longer for it
 _MAX_BYTES = 1024
 _MAX_VERSION = 2**53
@@ -64,9 +66,11 @@ class TrustedClock:
         Raises:
             OSError: it cannot be kept.
         """
-        signed = expires - TIMESTAMP_LIFE_S
         newer_root = root > self._root
-        self._proven = signed if newer_root else max(self.proven(), signed)
+        known = 0.0 if newer_root else self.proven()
+        signed, system = expires - TIMESTAMP_LIFE_S, self._system()
+        behind = system < max(known, _WRITTEN)
+        self._proven = max(known, signed if behind else min(signed, system))
         self._since = self._steady()
         if newer_root or self._proven - self._kept > _WORTH_WRITING_S:
             document = {"time": self._proven, "root": root}

@@ -26,25 +26,26 @@ from edge_client.fleet.errors import (
     UnknownKeyRefused,
     UpdateRefused,
 )
+from edge_client.fleet.fetcher import Fetched
 
 _VERSIONED = re.compile(r"([0-9]{1,15})\.([a-z]+)\.json")
 
 
-def diagnose(error: RepositoryError, name: str, data: bytes, trusted: Path) -> UpdateRefused:
+def diagnose(error: RepositoryError, fetched: Fetched, trusted: Path) -> UpdateRefused:
     """The refusal for an error of verification.
 
     Args:
         error: of ``tuf.ngclient``.
-        name: of the last file that came, such as ``7.snapshot.json``.
-        data: its content.
+        fetched: what came before it.
         trusted: the folder of metadata that was verified.
     """
+    name = fetched.name
     said = " ".join(str(error).split())[:160]
     numbered = _VERSIONED.fullmatch(name)
-    metadata = _read(data)
+    metadata = _read(fetched.data)
     version = metadata.signed.version if metadata else None
     if isinstance(error, ExpiredMetadataError):
-        if name == "timestamp.json" and version is not None and version == _seen(trusted, name):
+        if "timestamp" in said and _version(fetched.timestamp) == _seen(trusted):
             return FreezeRefused(f"nothing newer came before it expired: {said}")
         return ExpiredRefused(said)
     if isinstance(error, UnsignedMetadataError):
@@ -75,8 +76,13 @@ def _trusted(folder: Path, name: str) -> Metadata[Any] | None:
         return None
 
 
-def _seen(folder: Path, name: str) -> int | None:
-    metadata = _trusted(folder, name)
+def _version(data: bytes) -> int | None:
+    metadata = _read(data)
+    return metadata.signed.version if metadata else None
+
+
+def _seen(folder: Path) -> int | None:
+    metadata = _trusted(folder, "timestamp.json")
     return metadata.signed.version if metadata else None
 
 

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import urllib3
@@ -25,10 +26,19 @@ from edge_client.server_url import server_url
 CONNECT_S = 10.0
 METADATA_S = 20.0  # for one file of metadata
 REFRESH_S = 120.0  # for all of them together
-_TARGET_S, _SLOWEST = 60.0, 2048  # for a bundle: so many seconds, and bytes in any further one
+TARGET_S, SLOWEST = 60.0, 2048  # for a bundle: so many seconds, and bytes in any further one
 _PIECE_BYTES = 2**16
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _RANGE = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})")
+
+
+@dataclass
+class Fetched:
+    """Metadata as it came, so that it can be said what is wrong with it."""
+
+    name: str = ""  # of the last file, such as 7.snapshot.json
+    data: bytes = b""
+    timestamp: bytes = b""
 
 
 class Fetcher(FetcherInterface):
@@ -43,13 +53,12 @@ class Fetcher(FetcherInterface):
         tls = parsed.scheme == "https"
         self._pool.ConnectionCls = PunctualTlsConnection if tls else PunctualConnection
         self._until = 0.0
-        # The last file of metadata that came, as it came: what is wrong with it can be said then.
-        self.last_name, self.last_data = "", b""
+        self.fetched = Fetched()
 
     def begin(self) -> None:
         """From now on, metadata has so much time."""
         self._until = time.monotonic() + REFRESH_S
-        self.last_name, self.last_data = "", b""
+        self.fetched = Fetched()
 
     def download_bytes(self, url: str, max_length: int) -> bytes:
         """A file of metadata.
@@ -60,7 +69,8 @@ class Fetcher(FetcherInterface):
 
         Raises:
             DownloadHTTPError: the registry has no such file.
-            EndlessRefused: it is longer, does not say how long it is, or does not end in time.
+            LengthRefused: it is longer.
+            EndlessRefused: it does not say how long it is, or does not end in time.
             RegistryAway: there is no answer, or one that says the registry is in trouble.
         """
         name = url.rpartition("/")[2]
@@ -73,11 +83,11 @@ class Fetcher(FetcherInterface):
         length = self._length(response, name)
         if length > max_length:
             response.close()
-            raise EndlessRefused(
-                f"{self.registry}: {name} has {length} bytes; {max_length} at most"
-            )
+            raise LengthRefused(f"{self.registry}: {name} has {length} bytes; {max_length} at most")
         data = b"".join(self._pieces(response, name))
-        self.last_name, self.last_data = name, data
+        self.fetched.name, self.fetched.data = name, data
+        if name == "timestamp.json":
+            self.fetched.timestamp = data
         return data
 
     def download_whole(
@@ -104,7 +114,7 @@ class Fetcher(FetcherInterface):
         if have < length or not partial.exists():
             name = url.rpartition("/")[2]
             headers = {"Range": f"bytes={have}-"} if have else {}
-            seconds = _TARGET_S + (length - have) / _SLOWEST
+            seconds = TARGET_S + (length - have) / SLOWEST
             try:
                 response = self._open(url, headers, seconds)
             except DownloadHTTPError as error:

@@ -29,6 +29,7 @@ from edge_client.fleet.errors import (
 LONGEST_S = 60.0
 _START_S = 60.0  # the slowest device, from a cold card
 _MAX_ANSWER_BYTES = 2**16
+_READY = b"{}"
 _REFUSALS: dict[str, type[UpdateRefused]] = {
     kind.reason: kind for kind in (BundleRefused, SelfTestRefused, LatencyRefused, CrashRefused)
 }
@@ -55,7 +56,7 @@ class Trial:
             longest_s: for one bundle; one that takes longer is refused.
         """
         self._longest_s = longest_s
-        self._spare: subprocess.Popen[bytes] | None = None
+        self._spare: _Child | None = None
 
     def __enter__(self) -> Trial:
         return self
@@ -75,7 +76,7 @@ class Trial:
             DeviceFailure: none can be started.
         """
         if self._spare is None:
-            self._spare = _start()
+            self._spare = _Child()
 
     def __call__(self, bundle: Path, sha256: str, name: str) -> TrialResult:
         """Tries one bundle out.
@@ -90,77 +91,113 @@ class Trial:
             CrashRefused: it brings its process down, or gives no answer in time.
             DeviceFailure: no model can be tried here.
         """
-        child = self._taken()
+        request = {"bundle": str(bundle.absolute()), "sha256": sha256, "name": name}
+        child = self._begun(json.dumps(request).encode() + b"\n")
         try:
-            request = {"bundle": str(bundle.absolute()), "sha256": sha256, "name": name}
-            stdin = child.stdin
-            assert stdin is not None
-            with suppress(BrokenPipeError):  # what ended it is said below
-                stdin.write(json.dumps(request).encode() + b"\n")
-                stdin.flush()
-            line = _line(child, self._longest_s)
+            line = child.line(self._longest_s)
             if line is None:
                 raise CrashRefused(f"{name}: gives no answer within {self._longest_s:g} s")
             if not line:
-                raise CrashRefused(f"{name}: brings its process down ({_end(child)})")
+                raise CrashRefused(f"{name}: brings its process down ({child.end()})")
             return _read(line, name)
         finally:
-            _stop(child)
+            child.stop()
 
     def close(self) -> None:
         """Ends the process that was kept ready."""
         if self._spare is not None:
-            _stop(self._spare)
+            self._spare.stop()
             self._spare = None
 
-    def _taken(self) -> subprocess.Popen[bytes]:
-        """A process that is ready."""
+    def _begun(self, request: bytes) -> _Child:
+        """A process that has begun with the request.
+
+        What goes wrong before that is not the bundle's fault: a process that was kept ready for
+        long may have been ended, by a system that needed its memory.
+        """
         for fresh in (False, True):
             child, self._spare = self._spare, None
             if fresh or child is None:
-                child = _start()
-            line = _line(child, _START_S)
-            if line and line.strip() == b"{}":
-                return child
-            _stop(child)  # one that was kept for long may have been killed for its memory
-            if line and fresh:
+                child = _Child()
+            line = child.line(_START_S)
+            if line == _READY:
+                child.tell(request)
+                if child.line(_START_S) == _READY:
+                    return child
+            child.stop()
+            if line and line != _READY:
                 raise DeviceFailure(f"no model can run here: {_unfit(line)}")
         raise DeviceFailure("no model can be tried here: its process does not start")
 
 
-def _start() -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-m", "edge_client.fleet.trial_child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # `-m` looks for modules in the working directory first: it shall be this package's.
-            cwd=Path(edge_client.__file__).absolute().parents[1],
-            env=environment,
-        )
-    except OSError as error:
-        raise DeviceFailure(
-            f"no model can be tried here: no process can be started ({error.strerror})"
-        ) from None
+class _Child:
+    """The other process."""
 
+    def __init__(self) -> None:
+        """Starts it; raises :class:`DeviceFailure`."""
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "edge_client.fleet.trial_child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                # `-m` looks for modules in the working directory first: it shall be this package's.
+                cwd=Path(edge_client.__file__).absolute().parents[1],
+                env=environment,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise DeviceFailure(
+                f"no model can be tried here: no process can be started ({error.strerror})"
+            ) from None
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._data = b""
 
-def _line(child: subprocess.Popen[bytes], seconds: float) -> bytes | None:
-    """A line of its output; empty when it ended without one, None when none came in time."""
-    stdout = child.stdout
-    assert stdout is not None
-    until = time.monotonic() + seconds
-    data = b""
-    while not data.endswith(b"\n") and len(data) < _MAX_ANSWER_BYTES:
-        ready, _, _ = select.select([stdout], [], [], max(0.0, until - time.monotonic()))
-        if not ready:
-            return None
-        piece = os.read(stdout.fileno(), _MAX_ANSWER_BYTES)
-        if not piece:
-            return b""
-        data += piece
-    return data
+    @property
+    def id(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def tell(self, line: bytes) -> None:
+        """Gives it a line; one that has ended does not answer."""
+        with suppress(BrokenPipeError):
+            self._stdin.write(line)
+
+    def line(self, seconds: float) -> bytes | None:
+        """Its next line; empty when it ended without one, None when none came in time."""
+        until = time.monotonic() + seconds
+        while b"\n" not in self._data:
+            left = max(0.0, until - time.monotonic())
+            if not select.select([self._stdout], [], [], left)[0]:
+                return None
+            piece = os.read(self._stdout.fileno(), _MAX_ANSWER_BYTES)
+            if not piece or len(self._data) > _MAX_ANSWER_BYTES:
+                return b""
+            self._data += piece
+        line, _, self._data = self._data.partition(b"\n")
+        return line
+
+    def end(self) -> str:
+        """How it ended, in a word."""
+        try:
+            status = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return "it closed its output"
+        if status >= 0:
+            return f"exit status {status}"
+        try:
+            return signal.Signals(-status).name
+        except ValueError:
+            return f"signal {-status}"
+
+    def stop(self) -> None:
+        """Ends it, whatever it does."""
+        self._process.kill()
+        self._stdin.close()
+        self._stdout.close()
+        self._process.wait()
 
 
 def _read(line: bytes, name: str) -> TrialResult:
@@ -189,25 +226,3 @@ def _unfit(line: bytes) -> str:
         return str(Fields(strict_json(line), "trial").plain("unfit"))
     except ValueError:
         return "its process answers nonsense"
-
-
-def _end(child: subprocess.Popen[bytes]) -> str:
-    try:
-        status = child.wait(1.0)
-    except subprocess.TimeoutExpired:
-        return "it closed its output"
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return signal.Signals(-status).name
-    except ValueError:
-        return f"signal {-status}"
-
-
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    child.kill()
-    for stream in (child.stdin, child.stdout):
-        if stream is not None:
-            with suppress(BrokenPipeError):
-                stream.close()
-    child.wait()

@@ -1,8 +1,8 @@
 """A process of its own in which a new model is run for the first time; see ``trial``.
 
-It says ``{}`` when it is ready, reads one line of JSON that names a bundle, and answers with one
-line: what was measured, or why the bundle is refused.  A model that brings it down brings down
-nothing else.
+It says ``{}`` when it is ready, reads one line of JSON that names a bundle, says ``{}`` when it
+begins with it, and answers with one line: what was measured, or why the bundle is refused.  A model
+that brings it down brings down nothing else.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def main() -> int:
         return 0
     request = json.loads(line)
     confine(_MEMORY, _CPU_S)
+    _say(answers, {})  # from here on, whatever happens is the model's doing
     try:
         _say(answers, try_out(Path(request["bundle"]), request["sha256"], request["name"]))
     except UpdateRefused as refusal:

@@ -99,12 +99,12 @@ class Trust:
             )
             tuf.refresh()
         changed = _keep(folder, before)
-        for role in ("root", "timestamp", "snapshot", "targets"):
-            self._check_life(role, changed)
         self._clock.learn(
             _metadata(folder, "timestamp").signed.expires.timestamp(),
             _metadata(folder, "root").signed.version,
         )
+        for role in ("root", "timestamp", "snapshot", "targets"):
+            self._check_life(role, changed)
         self._tuf = tuf
 
     def channel(self, model: str, channel: str) -> ChannelState:
@@ -211,9 +211,8 @@ class Trust:
         except (OSError, RepositoryError):  # the role is not there, which is told elsewhere
             return
         if signed.is_expired(datetime.fromtimestamp(proven, timezone.utc)):
-            kind = (
-                ExpiredRefused if self._home.trusted / f"{role}.json" in changed else FreezeRefused
-            )
+            seen = role == "timestamp" and self._home.trusted / "timestamp.json" not in changed
+            kind = FreezeRefused if seen else ExpiredRefused
             raise kind(
                 f"{role}.json is expired: this device's clock says {utc_text(self._clock.system())}"
                 f", but it is {utc_text(proven)} at least"
@@ -225,7 +224,7 @@ class Trust:
         try:
             yield
         except RepositoryError as error:
-            refusal = diagnose(error, fetcher.last_name, fetcher.last_data, self._home.trusted)
+            refusal = diagnose(error, fetcher.fetched, self._home.trusted)
             moment = utc_text(self._clock.system())
             more = f" (this device's clock says {moment})" if _of_time(refusal.reason) else ""
             raise type(refusal)(f"{fetcher.registry}: {refusal}{more}") from None

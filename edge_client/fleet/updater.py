@@ -187,9 +187,9 @@ class _Update:
                 return self._outcome("idle")
             wanted = self._wanted
             target = self._trust.bundle(self._model, wanted)
+            journal = self._slots.journal.change(lambda state: state.offered(wanted))
             if active is not None and (active.version, active.sha256) == (wanted, target.sha256):
                 return self._outcome("active")
-            journal = self._slots.journal.change(lambda state: state.offered(wanted))
             failure = journal.failure(wanted)
             if failure is not None:
                 state: State = "rolled_back" if failure.rolled_back else "refused"

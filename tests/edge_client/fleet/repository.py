@@ -5,6 +5,7 @@ What an attacker would do is done to :attr:`Repository.files`, or by :attr:`Serv
 
 from __future__ import annotations
 
+import copy
 import functools
 import threading
 import time
@@ -69,6 +70,14 @@ class Repository:
         self.timestamp = Timestamp(expires=self.now + DAY)
         self.sign("root")
         self.publish(first=True)
+
+    def copy(self):
+        """Another repository in the same state, with the same keys."""
+        other = copy.copy(self)
+        other.files, other.keys = dict(self.files), dict(self.keys)
+        for role in (*TOP, "channels"):
+            setattr(other, role, copy.deepcopy(getattr(self, role)))
+        return other
 
     def sign(self, role, *keys):
         """The bytes of a role's metadata, put where it is asked for."""
@@ -147,6 +156,13 @@ class Repository:
         return place
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A client that hangs up is none."""
+
+
 class Served:
     """A repository on a port of this machine."""
 
@@ -174,10 +190,9 @@ class Served:
             def log_message(self, *_):
                 pass
 
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        with _Server(("127.0.0.1", 0), Handler) as server:
             self.url = f"http://127.0.0.1:{server.server_port}"
             self.server = server
-            server.daemon_threads = True
             thread = threading.Thread(target=server.serve_forever, args=(0.02,))
             thread.start()
             try:
