@@ -11,7 +11,7 @@ from edge_client.fleet.report import MAX_INFERENCES
 from edge_client.measurement import MAX_RUNS, Measurement
 from serving.registry.access import Reporter, TheRegistry
 from serving.registry.errors import ForbiddenError, NotFoundError
-from serving.registry.schemas import PATTERN, ModelName, Name, Strict, VersionName, errors
+from serving.registry.schemas import PATTERN, WHOLE, ModelName, Name, Strict, VersionName, errors
 
 MAX_PAGE = 1000
 _LONG = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])"
@@ -101,7 +101,7 @@ class MachineBody(Strict):
     architecture: Words
     processor: Words
     system: Words
-    cores: Annotated[int, Field(ge=1, le=65536)]
+    cores: Annotated[int, Field(ge=1, le=65536), WHOLE]
 
 
 class MeasurementBody(Strict):
@@ -115,7 +115,7 @@ class MeasurementBody(Strict):
     features_ms: Milliseconds
     inference_ms: Milliseconds
     total_ms: Milliseconds
-    runs: Annotated[int, Field(ge=1, le=MAX_RUNS)]
+    runs: Annotated[int, Field(ge=1, le=MAX_RUNS), WHOLE]
     resident_mb: Annotated[float, Field(ge=0, le=1e9)] | None
     machine: MachineBody
 
@@ -163,6 +163,13 @@ def report_measurement(
         raise ForbiddenError(f"a measurement of device {wanted.device}, not of {device}")
     registry.measurements.add(Measurement.of(wanted.model_dump()))
     return wanted
+
+
+@router.get("/models/{model}/measurements", responses=errors())
+def show_measurements_of_model(model: ModelName, registry: TheRegistry) -> KeptMeasurements:
+    """What devices measured of all versions of a model, pushed or not; the newest at the end."""
+    kept = registry.measurements.of_model(model)
+    return KeptMeasurements.model_validate({"measurements": [each.to_json() for each in kept]})
 
 
 @router.get("/models/{model}/versions/{version}/measurements", responses=errors())

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from edge_client.fields import FieldError, Fields, strict_json
-from edge_client.fleet.channel import MAX_ROLLOUT_DEVICES
 from edge_client.fleet.names import NAME
 from serving.registry.log import log
 from serving.registry.rollout import MAX_EVENTS, Event, StagedRollout, Status
 from serving.registry.rollout_counts import COUNTED, Counts
 from serving.registry.rollout_plan import Group, Plan
 
-MAX_GROUPS = 100
+MAX_GROUPS = 20
+MAX_NAMED = 1000  # devices of one group; larger groups are shares
 MAX_BYTES = 4 * 2**20
 MAX_PATIENCE_S = 30 * 86400.0
 MAX_MEMBERS = 10**9
@@ -107,7 +107,7 @@ def _group(part: Fields) -> Group:
     with part:
         name = part.text("name", NAME)
         if part.missing("share"):
-            return Group(name, part.texts("devices", 1, MAX_ROLLOUT_DEVICES))
+            return Group(name, part.texts("devices", 1, MAX_NAMED))
         return Group(name, share=_share(part, "share"))
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from edge_client.fleet.channel import MAX_ROLLOUT_DEVICES
 from serving.registry.access import Operator, TheRegistry
 from serving.registry.errors import BadRequestError
 from serving.registry.registry import Registry
@@ -15,12 +14,13 @@ from serving.registry.rollout import StagedRollout
 from serving.registry.rollout_file import (
     MAX_GROUPS,
     MAX_MEMBERS,
+    MAX_NAMED,
     MAX_PATIENCE_S,
     counts_to_json,
     to_json,
 )
 from serving.registry.rollout_plan import Group, Plan, PlanError, check_plan, whole_fleet
-from serving.registry.schemas import PATTERN, ChannelName, ModelName, Name, Strict, errors
+from serving.registry.schemas import PATTERN, WHOLE, ChannelName, ModelName, Name, Strict, errors
 
 MAX_SHOWN = 100
 
@@ -36,7 +36,7 @@ class NamedGroup(Strict):
     """Devices by name."""
 
     name: Name
-    devices: Annotated[list[Name], Field(min_length=1, max_length=MAX_ROLLOUT_DEVICES)]
+    devices: Annotated[list[Name], Field(min_length=1, max_length=MAX_NAMED)]
 
 
 class ShareGroup(Strict):
@@ -53,7 +53,9 @@ class RolloutWanted(Strict):
     groups: Annotated[list[NamedGroup | ShareGroup], Field(min_length=1, max_length=MAX_GROUPS - 1)]
     success: Share = Field(description="Share of a group's devices that must have the version.")
     errors: Share = Field(description="A larger share of failures reverts the rollout.")
-    minimum: int = Field(1, ge=1, le=MAX_MEMBERS, description="Devices to hear of in a group.")
+    minimum: Annotated[int, Field(ge=1, le=MAX_MEMBERS), WHOLE] = Field(
+        1, description="Devices of a group that must have come to an end with the version."
+    )
     patience_s: Annotated[float, Field(gt=0, le=MAX_PATIENCE_S)] = Field(
         3600.0, description="For the devices of one group; those still away are left out then."
     )

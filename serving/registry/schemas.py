@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from edge_client.fleet.names import NAME
 
@@ -27,6 +27,14 @@ Name = Annotated[str, Field(pattern=PATTERN, examples=["kws-a"])]
 ModelName = Annotated[str, Path(pattern=PATTERN, description="The model.", examples=["kws-a"])]
 VersionName = Annotated[str, Path(pattern=PATTERN, description="Its version.", examples=["1.0"])]
 ChannelName = Annotated[str, Path(pattern=PATTERN, description="Channel.", examples=["stable"])]
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# JSON Schema takes 4.0 for an integer, and so do we. To stand last among annotations.
+WHOLE = BeforeValidator(_whole)
 
 
 class Strict(BaseModel):
