@@ -99,7 +99,7 @@ def device_measurements(version: Version, settings: Settings) -> str:
     if settings.measurements is None:
         return ""
     try:
-        return read_measurements(settings.measurements, version.name, version.version)
+        return read_measurements(settings.measurements, version.name)
     except InputError as error:
         raise InputError(f"ML4IOT_DEVICE_MEASUREMENTS: {error}") from None
 

@@ -25,14 +25,13 @@ _SECONDS = 20.0  # for the registry's whole answer
 _MAX_KEPT = 1000  # of one model; they travel in an execution parameter
 
 
-def read_measurements(source: str, model: str, version: str) -> str:
+def read_measurements(source: str, model: str) -> str:
     """What devices measured of one model, as the JSON text an execution parameter carries.
 
     Args:
         source: a file of one JSON object a line, as ``ml4iot-edge bench --report`` writes it, or
             the URL of a registry.
-        model: its name.
-        version: of the model; a registry keeps measurements by it.
+        model: its name; of which version does not matter, for the file decides.
 
     Raises:
         InputError: the file cannot be read or holds something else, or the registry does not
@@ -40,7 +39,7 @@ def read_measurements(source: str, model: str, version: str) -> str:
     """
     try:
         if source.startswith(("http://", "https://")):
-            found = _from_registry(source, model, version)
+            found = _from_registry(source, model)
         else:
             found = _from_file(Path(source))
     except EdgeError as error:
@@ -114,12 +113,10 @@ def _from_file(path: Path) -> list[Measurement]:
     ]
 
 
-def _from_registry(url: str, model: str, version: str) -> list[Measurement]:
+def _from_registry(url: str, model: str) -> list[Measurement]:
     connection = Connection(url, connections=1)
     try:
-        reply = connection.exchange(
-            "GET", f"/models/{model}/versions/{version}/measurements", _SECONDS
-        )
+        reply = connection.exchange("GET", f"/models/{model}/measurements", _SECONDS)
     finally:
         connection.close()
     try:

@@ -65,9 +65,26 @@ class Measurements:
         """Those of one version, the one that came last at the end."""
         return _read(self._path(model, version))
 
+    def of_model(self, model: str) -> list[Measurement]:
+        """Those of all its versions, the newest at the end; the oldest of very many are left out.
+
+        The same model file may be judged under one version and pushed under another.
+        """
+        folder = self._folder / check_name(model, "model")
+        found: list[Measurement] = []
+        for path in sorted(folder.glob("*.json"), key=_changed, reverse=True):
+            found += _read(path)
+            if len(found) >= MAX_MEASUREMENTS:
+                break
+        return sorted(found, key=lambda each: each.measured_at)[-MAX_MEASUREMENTS:]
+
     def _path(self, model: str, version: str) -> Path:
         check_name(version, "version")
         return self._folder / check_name(model, "model") / f"{version}.json"
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def _read(path: Path) -> list[Measurement]:
