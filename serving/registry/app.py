@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -31,6 +32,7 @@ verify both. Reading is open; writing needs a token. Every error is `{"error": "
 ROUTERS = (
     tuf_routes.router,
     model_routes.router,
+    model_routes.downloads,
     rollout_routes.router,
     device_routes.router,
     coursework.router,
@@ -95,14 +97,27 @@ async def _invalid(_: Request, error: Exception) -> Response:
     return problem(f"{where}: {first['msg']}", 400)
 
 
-async def _not_routed(_: Request, error: Exception) -> Response:
+async def _not_routed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request.url.path)))
     told = {
         404: "nothing is here; see /openapi.json",
         405: "this method is not taken here; see /openapi.json",
     }
     text = told.get(error.status_code, str(error.detail))
-    return problem(text, error.status_code, dict(error.headers or {}))
+    return problem(text, error.status_code, headers)
+
+
+def _methods(path: str) -> set[str]:
+    """All that are taken there; FastAPI knows those of one route only."""
+    found: set[str] = set()
+    for router in ROUTERS:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and route.path_regex.match(path):
+                found |= route.methods
+    return found
 
 
 def problem(text: str, status: int, headers: dict[str, str] | None = None) -> Response:

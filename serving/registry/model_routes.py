@@ -16,6 +16,7 @@ from serving.registry.errors import BadRequestError, ForbiddenError
 from serving.registry.front import MAX_PUSH_BYTES
 from serving.registry.push import parse_targets
 from serving.registry.schemas import (
+    PATTERN,
     BudgetMet,
     ChannelName,
     ModelName,
@@ -29,7 +30,7 @@ from serving.registry.tuf_routes import BYTES, DirectRoute, file_responses, serv
 
 PUSH_CHANNEL = "canary"  # the one that a token of role push may move
 router = APIRouter(tags=["models"])
-_downloads = APIRouter(tags=["models"], route_class=DirectRoute)
+downloads = APIRouter(tags=["models"], route_class=DirectRoute)
 
 
 class RolloutView(BaseModel):
@@ -147,13 +148,18 @@ def describe_version(registry: TheRegistry, model: ModelName, version: VersionNa
     return _version_view(found, registry.store.model(model).channels)
 
 
-@_downloads.get(
+@downloads.get(
     "/models/{model}/versions/{version}/bundle",
-    responses=file_responses(BYTES),
+    responses=file_responses(BYTES) | errors(),
     response_class=Response,
     openapi_extra={
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "pattern": PATTERN},
+            }
             for name in ("model", "version")
         ]
     },
@@ -164,9 +170,6 @@ async def download(request: Request) -> Response:
     registry = await the_registry(request)
     found = registry.store.version(wanted["model"], wanted["version"])
     return await serve_file(request, found.file, BYTES)
-
-
-router.include_router(_downloads)
 
 
 @router.put(
