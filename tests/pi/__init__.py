@@ -1,0 +1,1 @@
+"""A 64-bit ARM Debian without the hardware: what a Pi with that release runs."""

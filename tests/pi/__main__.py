@@ -1,0 +1,84 @@
+"""Runs edge_client in a 64-bit ARM Debian: its tests, then a signed pull from a registry outside.
+
+python -m tests.pi [--suite trixie] [--folder FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tests.pi.install import CHECKOUT, PYTHON, copy_tests, install
+from tests.pi.signed_pull import signed_pull
+from tests.pi.userland import PiError, Userland, build, prepare
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    """Exit status: 0 when all held, 1 when something did not, 2 when it cannot be tried here."""
+    parser = argparse.ArgumentParser(prog="python -m tests.pi", description=__doc__)
+    parser.add_argument("--suite", default="bookworm", help="Debian release (default: %(default)s)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=REPOSITORY / ".pi",
+        help="where userlands are kept between runs (default: .pi)",
+    )
+    asked = parser.parse_args()
+    try:
+        return _try(asked.folder, asked.suite)
+    except PiError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _try(folder: Path, suite: str) -> int:
+    started = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"[{time.monotonic() - started:4.0f} s] {what}", flush=True)
+
+    say(f"Debian {suite} for arm64 (about five minutes the first time)")
+    prepare()
+    userland = build(folder.resolve(), suite)
+    say("edge_client by pip")
+    say(f"  {install(userland, REPOSITORY)}")
+    left_out = copy_tests(userland, REPOSITORY)
+    say(f"its tests, but for {len(left_out)} that need what is only outside:")
+    for name in left_out:
+        print(f"           {name}")
+    held = _tests(userland, say)
+    say("a signed pull from a registry outside")
+    held &= signed_pull(userland, REPOSITORY, say)
+    say("all of it held" if held else "something did not hold")
+    return 0 if held else 1
+
+
+def _tests(userland: Userland, say) -> bool:
+    done = userland.run(
+        # Emulated code takes its time, and hypothesis measures it.
+        [
+            PYTHON,
+            "-m",
+            "pytest",
+            "tests/edge_client",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--timeout=900",
+        ],
+        {"PYTHONDONTWRITEBYTECODE": "1"},
+        CHECKOUT,
+    )
+    lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines()
+    say(f"  {lines[-1] if lines else 'pytest said nothing'}")
+    if done.returncode:
+        print(done.stdout[-8000:], done.stderr[-2000:])
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

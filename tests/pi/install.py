@@ -1,0 +1,104 @@
+"""edge_client and its tests into a userland, by pip and with the wheels of its processor."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.pi.userland import PiError, Userland
+
+PYTHON = "/opt/edge/bin/python"
+EDGE = "/opt/edge/bin/ml4iot-edge"
+CHECKOUT = "/opt/ml4iot"
+_TOOLS = ("pytest", "pytest-timeout", "hypothesis")
+# What only the other rooms have: their tests are of the machine outside.
+_OUTSIDE = ("components", "pipeline", "rich", "serving", "tensorflow", "tests.benchmarks")
+
+
+def install(userland: Userland, repository: Path) -> str:
+    """Installs the checkout's edge_client into a virtual environment; gives the version of Python.
+
+    The packages it needs are kept between runs as long as it asks for the same.
+    """
+    wanted = hashlib.sha256((repository / "edge_client/pyproject.toml").read_bytes()).hexdigest()
+    marker = userland.root / "opt/edge/wanted"
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = _wheel(repository, Path(folder))
+        inside = userland.root / "opt" / wheel.name
+        shutil.copy(wheel, inside)
+    if not marker.exists() or marker.read_text() != wanted:
+        shutil.rmtree(userland.root / "opt/edge", ignore_errors=True)
+        _checked(userland, ["python3", "-m", "venv", "/opt/edge"])
+        _pip(userland, f"/opt/{wheel.name}[flac]", *_TOOLS)
+        marker.write_text(wanted)
+    else:
+        _pip(userland, "--no-deps", "--force-reinstall", f"/opt/{wheel.name}")
+    said = "import platform; print(platform.machine(), platform.python_version())"
+    return _checked(userland, [PYTHON, "-c", said]).strip()
+
+
+def copy_tests(userland: Userland, repository: Path) -> list[str]:
+    """Lays the device's tests and the committed models beside each other; gives those left out.
+
+    The fixtures of the whole tree import other rooms only where they are asked for.
+    """
+    target = userland.root / CHECKOUT.lstrip("/")
+    shutil.rmtree(target, ignore_errors=True)
+    leave = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(repository / "tests/edge_client", target / "tests/edge_client", ignore=leave)
+    shutil.copytree(repository / "models", target / "models", ignore=shutil.ignore_patterns("big"))
+    shutil.copy(repository / "pyproject.toml", target / "pyproject.toml")
+    left_out = []
+    for path in sorted((target / "tests").rglob("*.py"), reverse=True):
+        if not path.exists() or not _is_of_another_room(path):
+            continue
+        whole = path.parent if path.name == "conftest.py" else path  # what a folder shares
+        left_out.append(str(whole.relative_to(target)))
+        shutil.rmtree(whole) if whole.is_dir() else whole.unlink()
+    shutil.copy(repository / "tests/conftest.py", target / "tests/conftest.py")
+    return sorted(left_out)
+
+
+def _is_of_another_room(path: Path) -> bool:
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imported.add(node.module)
+    return any(f"{name}.".startswith(f"{room}.") for name in imported for room in _OUTSIDE)
+
+
+def _wheel(repository: Path, folder: Path) -> Path:
+    # From a copy: setuptools leaves a build folder beside what it builds.
+    source = folder / "edge_client"
+    shutil.copytree(
+        repository / "edge_client",
+        source,
+        ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"),
+    )
+    build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", build, str(folder)], cwd=source, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise PiError(f"edge_client has no wheel: {done.stderr.strip().splitlines()[-1]}")
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def _pip(userland: Userland, *arguments: str) -> None:
+    _checked(userland, [PYTHON, "-m", "pip", "install", "--quiet", "--no-compile", *arguments])
+
+
+def _checked(userland: Userland, command: list[str]) -> str:
+    done = userland.run(command)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise PiError(f"{' '.join(command[:4])}: {said[-1] if said else 'failed'}")
+    return done.stdout
