@@ -9,7 +9,7 @@ Exit status: 0 when every model is what its channel offers, 2 when one is not.
 
 With --watch it does not end: it updates at once when the broker announces a version, asks the
 registry by and by where there is no broker, goes back from a model that fails in use, and reports
-over MQTT. The repository's edge_client/ml4iot-edge.service runs it under systemd.
+over MQTT. The repository's edge_client/systemd/ml4iot-edge.service runs it under systemd.
 """
 
 from __future__ import annotations

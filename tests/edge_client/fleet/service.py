@@ -140,4 +140,4 @@ def service(home, environment=None):
             process.kill()
             reading.join(LIMIT_S)
             process.stderr.close()
-    print(*process.lines, sep="")
+            print(*process.lines, sep="")

@@ -55,6 +55,12 @@ def eventually(holds):
         time.sleep(0.02)
 
 
+def gone(handler, _):
+    """A registry that hangs up."""
+    handler.connection.shutdown(socket.SHUT_RDWR)
+    handler.close_connection = True
+
+
 def proven(home, version):
     Slots(home, "tones").journal.change(lambda journal: journal.with_proven(version))
 
@@ -140,10 +146,6 @@ def test_the_broker_comes_later(repository, device, tmp_path):
 def test_the_registry_vanishes_and_comes_back(repository, served, device, broker, listener):
     _, home = with_broker(device, broker)
     repository.offer("1")
-
-    def gone(handler, _):
-        handler.connection.shutdown(socket.SHUT_RDWR)
-        handler.close_connection = True
 
     with service(home) as process:
         listener.wait_for_report("active", "1")
@@ -325,10 +327,15 @@ def test_the_watchdog_is_not_fed_while_an_update_hangs(
     monkeypatch.setattr(watch, "TICK_S", 0.05)
     monkeypatch.setattr(watch, "STUCK_S", 0.5)
     hangs = threading.Event()
-    served.answer["metadata/timestamp.json"] = lambda *_: hangs.wait(LIMIT_S)
+
+    def hang(handler, data):
+        hangs.wait(LIMIT_S)
+        gone(handler, data)
+
+    served.answer["metadata/timestamp.json"] = hang
     enrolment, home = with_broker(device, None)
     running(enrolment, home, Notifier({"NOTIFY_SOCKET": manager.getsockname()}))
-    manager.settimeout(2)
+    manager.settimeout(1.5)
     heard = iter(lambda: manager.recv(4096), b"")
     with pytest.raises(TimeoutError):
         deque(heard, maxlen=0)
