@@ -215,6 +215,10 @@ def test_the_last_measurement_of_a_device_and_model_file_is_kept(call):
         ("pi-1", "cd", 2),
         ("pi-2", "ab", 2),
     ]
+    other = measured("pi-2", version=OLD)
+    assert call("POST", "/devices/pi-2/measurements", "pi-2", other).status_code == 201
+    of_all = call("GET", f"/models/{MODEL}/measurements").json()["measurements"]
+    assert sorted(each["version"] for each in of_all) == [OLD, NEW, NEW, NEW]
     # Of a registry that starts again, too; and of a version that nobody pushed.
     again = open_registry(call.registry.options)
     assert again.measurements.of(MODEL, NEW) == found
