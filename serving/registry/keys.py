@@ -24,13 +24,19 @@ def new_key() -> CryptoSigner:
 
 
 def write_key(path: Path, key: CryptoSigner) -> None:
-    """Writes a private key for its owner alone. Raises `UsageError`; never replaces a file."""
+    """Writes a private key for its owner alone, whole or not at all.
+
+    Raises `UsageError`; never replaces a file.
+    """
+    aside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_synced(path, key.private_bytes, 0o600)
+        if path.exists():
+            raise UsageError(f"{path}: is there already, and keys are not replaced")
+        aside.unlink(missing_ok=True)
+        write_synced(aside, key.private_bytes, 0o600)
+        aside.rename(path)
         sync_folder(path.parent)
-    except FileExistsError:
-        raise UsageError(f"{path}: is there already, and keys are not replaced") from None
     except OSError as error:
         raise UsageError(f"{path}: the key cannot be written: {error.strerror}") from error
 
