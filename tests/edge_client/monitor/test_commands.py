@@ -96,7 +96,7 @@ def test_what_is_measured_is_said_and_what_was_not_foreseen_is_printed(
 
 
 def test_no_alarm_is_lost_or_doubled_when_the_broker_restarts(broker, model, climbing, tmp_path):
-    options = ("--interval", "0.1", "--temperature-threshold", "0.5", "--humidity-threshold", "0")
+    options = ("--interval", "0.05", "--temperature-threshold", "0.5", "--humidity-threshold", "0")
     with (
         Program(tmp_path / "a", "alarms", "--broker", broker.address, "--session", "r") as alarms,
     ):
