@@ -48,8 +48,10 @@ class Fetcher(FetcherInterface):
         """Opens nothing yet; raises :class:`EdgeError` for what is no URL of a server."""
         parsed = server_url(registry)
         self.registry = registry.rstrip("/")
-        self._origin = f"{parsed.scheme}://{parsed.netloc}"
-        self._pool = urllib3.connection_from_url(self._origin, maxsize=1, retries=False)
+        self._path = (parsed.path or "").rstrip("/")
+        self._pool = urllib3.connection_from_url(
+            f"{parsed.scheme}://{parsed.netloc}", maxsize=1, retries=False
+        )
         tls = parsed.scheme == "https"
         self._pool.ConnectionCls = PunctualTlsConnection if tls else PunctualConnection
         self._until = 0.0
@@ -150,7 +152,7 @@ class Fetcher(FetcherInterface):
             try:
                 response = self._pool.urlopen(
                     "GET",
-                    url.removeprefix(self._origin),
+                    self._path + url.removeprefix(self.registry),
                     headers={
                         "User-Agent": "ml4iot-edge",
                         "Accept-Encoding": "identity",

@@ -36,13 +36,6 @@ class Home:
         """The folder of what is being fetched for one model."""
         return self.incoming / check_name(model, "model")
 
-    def models(self) -> list[str]:
-        """The models for which there is a folder."""
-        try:
-            return sorted(folder.name for folder in (self.path / "models").iterdir())
-        except FileNotFoundError:
-            return []
-
     def make(self) -> None:
         """Makes the folders, for nobody else to look into; raises :class:`OSError`."""
         for folder in (self.path, self.trusted, self.incoming):

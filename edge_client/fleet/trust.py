@@ -55,19 +55,26 @@ class Target:
 class Trust:
     """Verified answers of one registry.  Not safe for use by several threads at once."""
 
-    def __init__(self, home: Home, registry: str, clock: TrustedClock | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        registry: str,
+        clock: TrustedClock | None = None,
+        fetcher: Fetcher | None = None,
+    ) -> None:
         """Asks nothing yet.
 
         Args:
             home: of the device, with the root given at enrolment.
             registry: its URL.
             clock: what time it is at least.
+            fetcher: from that registry.
 
         Raises:
             EdgeError: no such URL.
         """
         self._home = home
-        self._fetcher = Fetcher(registry)
+        self._fetcher = fetcher or Fetcher(registry)
         self._clock = clock or TrustedClock(home.clock)
         self._tuf: TufUpdater | None = None
         self._documents: dict[str, tuple[str, ChannelState]] = {}  # by path: hash and content
@@ -83,7 +90,9 @@ class Trust:
         """
         root = read_root(self._home.root)
         folder = self._home.trusted
-        for left in folder.glob("tmp*"):  # by a process that was killed while it wrote
+        clock = self._home.clock
+        for left in (*folder.glob("tmp*"), *clock.parent.glob(f".{clock.name}.*")):
+            # By a process that was killed while it wrote.
             left.unlink(missing_ok=True)
         before = _files(folder)
         registry = self._fetcher.registry
@@ -135,13 +144,6 @@ class Trust:
             raise MetadataRefused(f"{path}: speaks of {state.model} {state.channel}")
         self._documents[path] = (target.sha256, state)
         return state
-
-    def serial(self) -> int:
-        """The number of the channels' state, as of the last refresh; 0 where none was seen."""
-        try:
-            return _metadata(self._home.trusted, _CHANNELS).signed.version
-        except (OSError, RepositoryError):
-            return 0
 
     def bundle(self, model: str, version: str) -> Target:
         """What was signed for a version, as of the last refresh.

@@ -209,13 +209,13 @@ class _Update:
     def _take(self, wanted: str, target: Target) -> None:
         kept = self._slots.previous()
         if kept and (kept.version, kept.sha256) == (wanted, target.sha256) and kept.intact():
-            self._try(kept.bundle, target, wanted)
-            self._slots.switch(kept)
+            self._slots.switch(kept)  # it was tried out when it was installed
             return
         bundle = self._fetched(target)
         self._say("verified", 1.0)
         self._check(bundle, wanted)
-        self._try(bundle, target, wanted)
+        self._say("testing", 1.0)
+        self._trial(bundle, target.sha256, f"{self._model} {wanted}")
         self._slots.switch(self._slots.install(bundle, wanted, target.sha256))
 
     def _fetched(self, target: Target) -> Path:
@@ -239,10 +239,6 @@ class _Update:
         if (manifest.name, manifest.version) != (self._model, wanted):
             bundle.unlink()
             raise BundleRefused(f"{name}: its bundle says it is {manifest.name} {manifest.version}")
-
-    def _try(self, bundle: Path, target: Target, wanted: str) -> None:
-        self._say("testing", 1.0)
-        self._trial(bundle, target.sha256, f"{self._model} {wanted}")
 
     def _remember(self, wanted: str, refusal: UpdateRefused) -> None:
         failure = Failure(wanted, refusal.reason, str(refusal), False, utc_text(time.time()))

@@ -279,7 +279,8 @@ def test_two_models_of_one_device(tmp_path, repository, served):
     with Updater(enrolment, home) as updater:
         assert updater.update("tones").active.version == "1"
         assert updater.update("bells").active.version == "9"
-    assert home.models() == ["bells", "tones"]
+    assert versions(Slots(home, "bells")) == ("9", None)
+    assert versions(Slots(home, "tones")) == ("1", None)
 
 
 def test_an_enrolment_with_another_root_forgets_the_old_registry(tmp_path, device, served, slots):
