@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata as metadata
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -128,7 +129,7 @@ def test_installed_size(repository):
     assert sizes["ml4iot-edge"] < 1e6
     # What a device needs at all, besides the Python it has.
     requires = metadata.requires("ml4iot-edge") or []
-    wanted = {each.split(">")[0] for each in requires if "extra ==" not in each}
+    wanted = {re.split("[<>]", each)[0] for each in requires if "extra ==" not in each}
     network = {"urllib3", "cbor2", "paho-mqtt"}
     updates = {"tuf", "securesystemslib[crypto]"}
     assert wanted == {"numpy", "scipy", "ai-edge-litert"} | network | updates
