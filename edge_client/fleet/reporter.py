@@ -9,12 +9,20 @@ from dataclasses import replace
 from typing import Any
 
 from edge_client.fleet.home_assistant import client_version, discovery, model_version
-from edge_client.fleet.report import DeviceStatus, ModelReport, UsageReport, utc_text
+from edge_client.fleet.report import (
+    MAX_REASON,
+    DeviceStatus,
+    ModelReport,
+    UsageReport,
+    utc_text,
+)
 from edge_client.fleet.topics import Topics
+from edge_client.fleet.updater import Outcome, Progress
 
 # As Connection.publish: topic, payload, quality of service, retained; whether it was taken.
 Publish = Callable[[str, bytes, int, bool], bool]
 
+_UNDER_WAY = ("downloading", "verified", "testing")
 _PROGRESS_S = 0.5  # between two reports that differ in progress only
 
 
@@ -66,6 +74,38 @@ class Reporter:
         """What was last said of a model."""
         with self._lock:
             return self._models[model]
+
+    def progress(self, progress: Progress) -> None:
+        """Says how far an update is."""
+        self.change(
+            progress.model,
+            state=progress.state,
+            wanted=progress.wanted,
+            progress=progress.progress,
+            rollout=progress.rollout,
+            reason="",
+        )
+
+    def outcome(self, outcome: Outcome) -> ModelReport:
+        """Says what became of an update, and gives what was said."""
+        active, previous = outcome.active, outcome.previous
+        self.change(
+            outcome.model,
+            state=outcome.state,
+            wanted=outcome.wanted,
+            progress=1.0 if outcome.state == "active" else 0.0,
+            active=active.reported() if active else None,
+            previous=previous.reported() if previous else None,
+            reason=f"{outcome.reason}: {outcome.text}"[:MAX_REASON] if outcome.reason else "",
+            failed=outcome.failed,
+            rollout=outcome.rollout,
+        )
+        return self.model(outcome.model)
+
+    def put_off(self, model: str, error: Exception) -> None:
+        """Takes back what was said of an update under way, for it broke off."""
+        if self.model(model).state in _UNDER_WAY:
+            self.change(model, state="idle", progress=0.0, reason=str(error)[:MAX_REASON])
 
     def change(self, model: str, **changes: Any) -> bool:
         """Says what changed about a model, if anything did; whether it did.

@@ -1,4 +1,4 @@
-"""When the registry is asked about a model: at once when a version is announced, else by and by."""
+"""When the registry is asked about a model: soon after a version is announced, else by and by."""
 
 from __future__ import annotations
 
@@ -31,21 +31,26 @@ class Schedule:
         self._poll_s = poll_s
         self._clock, self._chance = clock, chance
         self._failures = 0
-        self._hinted = False
+        self._hinted: float | None = None  # when a hint not looked at yet is to be
         self._due = clock()
 
     def wait_s(self) -> float:
         """Seconds until it is due; 0 when it is."""
         return max(0.0, self._due - self._clock())
 
-    def hint(self) -> None:
-        """Something was announced, perhaps while we look already and too late for that look."""
-        self._hinted = True
-        self._due = min(self._due, self._clock())
+    def hint(self, spread_s: float = 0.0) -> None:
+        """Something was announced, perhaps while we look already and too late for that look.
+
+        Args:
+            spread_s: over which the fleet is to spread its looks; this is one of them.
+        """
+        moment = self._clock() + spread_s * self._chance()
+        self._hinted = moment if self._hinted is None else min(self._hinted, moment)
+        self._due = min(self._due, moment)
 
     def begin(self) -> None:
         """We look now."""
-        self._hinted = False
+        self._hinted = None
 
     def looked(self) -> None:
         """The registry answered, whatever it said."""
@@ -59,5 +64,7 @@ class Schedule:
         self._failures = min(self._failures + 1, 20)
 
     def _next(self, seconds: float) -> None:
-        jittered = seconds * (1 + _JITTER * (2 * self._chance() - 1))
-        self._due = self._clock() + (SPACING_S if self._hinted else jittered)
+        now = self._clock()
+        self._due = now + seconds * (1 + _JITTER * (2 * self._chance() - 1))
+        if self._hinted is not None:
+            self._due = min(self._due, max(self._hinted, now + SPACING_S))

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 
 from edge_client.cli.messages import say
 from edge_client.errors import EdgeError
+from edge_client.fleet.announcement import MAX_ANNOUNCEMENT_BYTES, Announcement
 from edge_client.fleet.enrolment import Enrolment
 from edge_client.fleet.errors import FleetError
 from edge_client.fleet.home import Home
 from edge_client.fleet.in_use_report import InUseReport
-from edge_client.fleet.report import MAX_REASON
 from edge_client.fleet.reporter import Reporter
 from edge_client.fleet.schedule import Schedule
 from edge_client.fleet.systemd import Notifier
@@ -30,9 +30,7 @@ from edge_client.run.interrupt import until_interrupted
 TICK_S = 1.0
 USAGE_S = 60.0
 STUCK_S = 1800.0  # for one update; then the watchdog is not fed any more
-_LARGEST_HINT = 4096  # bytes
 _END_S = 5.0  # for an update under way to notice that we end
-_UNDER_WAY = ("downloading", "verified", "testing")
 
 
 class _Ending(Exception):
@@ -117,7 +115,7 @@ class Watch:
             "",
             [Subscription(self._topics.announcement(*each), 1) for each in self._models.items()],
             self._hint,
-            _LARGEST_HINT,
+            MAX_ANNOUNCEMENT_BYTES,
             will=Will(self._reporter.status_topic, self._reporter.status(online=False)),
             on_ready=self._greet,
             on_lost=lambda: self._say("broker", f"broker {self._broker} is lost"),
@@ -160,8 +158,12 @@ class Watch:
         said = self._topics.read(arrived.topic)
         if said is None or self._models.get(said.who) != said.what:
             return
+        try:
+            spread_s = Announcement.parse(arrived.payload).spread_s
+        except FleetError:  # nonsense is a hint as well
+            spread_s = 0.0
         with self._changed:
-            self._schedules[said.who].hint()
+            self._schedules[said.who].hint(spread_s)
             self._changed.notify_all()
 
     def _update_all(self) -> None:
@@ -203,35 +205,17 @@ class Watch:
     def _progress(self, progress: Progress) -> None:
         if self._ending:
             raise _Ending
-        self._reporter.change(
-            progress.model,
-            state=progress.state,
-            wanted=progress.wanted,
-            progress=progress.progress,
-            rollout=progress.rollout,
-            reason="",
-        )
+        self._reporter.progress(progress)
         if progress.state == "testing":
             self._notifier.status(f"{progress.model}: trying {progress.wanted} out")
 
     def _updated(self, outcome: Outcome) -> None:
         model, active = outcome.model, outcome.active
-        reason = f"{outcome.reason}: {outcome.text}"[:MAX_REASON] if outcome.reason else ""
         self._in_use[model].seen()
-        self._reporter.change(
-            model,
-            state=outcome.state,
-            wanted=outcome.wanted,
-            progress=1.0 if outcome.state == "active" else 0.0,
-            active=active.reported() if active else None,
-            previous=outcome.previous.reported() if outcome.previous else None,
-            reason=reason,
-            failed=outcome.failed,
-            rollout=outcome.rollout,
-        )
+        report = self._reporter.outcome(outcome)
         version = active.version if active else "none"
         if outcome.reason:
-            self._say(model, f"{model}: {outcome.state}: {reason}; {version} stays")
+            self._say(model, f"{model}: {outcome.state}: {report.reason}; {version} stays")
         elif outcome.state == "idle":
             self._say(model, f"{model}: nothing is offered; {version} stays")
         elif outcome.before != version:
@@ -240,8 +224,7 @@ class Watch:
             self._say(model, f"{model}: {version} is active")
 
     def _put_off(self, model: str, error: Exception) -> None:
-        if self._reporter.model(model).state in _UNDER_WAY:
-            self._reporter.change(model, state="idle", progress=0.0, reason=str(error)[:MAX_REASON])
+        self._reporter.put_off(model, error)
         self._say(model, f"{model}: put off: {error or type(error).__name__}")
 
     def _say(self, about: str, line: str) -> None:

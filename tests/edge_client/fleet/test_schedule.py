@@ -40,6 +40,33 @@ def test_an_announcement_is_looked_at_at_once(schedule, clock):
     assert schedule.wait_s() == 600
 
 
+def test_a_large_fleet_spreads_its_looks_after_an_announcement(clock):
+    waits = []
+    for chance in (0.0, 0.25, 1.0):
+        one = Schedule(600, clock, lambda chance=chance: chance)
+        one.looked()
+        one.hint(spread_s=20)
+        waits.append(one.wait_s())
+    assert waits == [0, 5, 20]
+
+
+def test_a_spread_puts_off_nothing_that_is_due_before(schedule, clock):
+    schedule.looked()
+    schedule.hint(spread_s=20)
+    schedule.hint(spread_s=1e300)
+    assert schedule.wait_s() == 10
+    schedule.hint()
+    assert schedule.wait_s() == 0
+    schedule.begin()
+    schedule.hint(spread_s=1e300)  # while we look: the poll comes before it
+    schedule.looked()
+    assert schedule.wait_s() == 600
+    schedule.begin()
+    schedule.hint(spread_s=20)
+    schedule.looked()
+    assert schedule.wait_s() == 10
+
+
 @pytest.mark.parametrize("end", ["looked", "failed"])
 def test_what_is_announced_while_we_look_is_looked_at_next(schedule, end):
     """But a flood of announcements is not looked at as fast as it comes."""

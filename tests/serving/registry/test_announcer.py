@@ -10,13 +10,13 @@ from contextlib import closing
 
 import pytest
 
-from edge_client.fleet.topics import Topics
+from edge_client.fleet.topics import Said, Topics
 from edge_client.mqtt.broker import Broker, BrokerAddress
 from edge_client.mqtt.connection import Connection, Subscription
 from serving.broker import start_broker
 from serving.registry.announcer import Announcer
 from serving.registry.devices import Devices
-from tests.serving.registry.fleet import MODEL, model_report, status, usage_report
+from tests.serving.registry.fleet import MODEL, fleet_appears, model_report, status, usage_report
 
 LIMIT_S = 60
 TOPICS = Topics()
@@ -139,6 +139,24 @@ def test_a_fleet_larger_than_a_broker_queues_for_one_client_is_heard_whole(devic
         said.start()
         try:
             until(lambda: devices.numbers()[0] == len(names))
+        finally:
+            said.close()
+
+
+def test_a_fleet_is_told_to_spread_what_it_asks(devices):
+    """Those that are there and follow the channel; one alone need not wait for anybody."""
+    for number in range(301):
+        fleet_appears(devices, f"pi-{number}")
+    fleet_appears(devices, "gone")
+    devices.take(Said("status", "gone", ""), status(online=False))
+    with start_broker(backend="mosquitto") as broker, Listener(broker.port) as listener:
+        said = announcer(broker.port, devices)
+        said.start()
+        try:
+            said.announce(MODEL, "stable", "1.0", 1)
+            assert listener.next()[1] == {"version": "1.0", "serial": 1, "spread_s": 5.0}
+            said.announce(MODEL, "canary", "1.0", 1)
+            assert listener.next()[1] == {"version": "1.0", "serial": 1}
         finally:
             said.close()
 
