@@ -74,7 +74,8 @@ def running(folder: Path, counts: KeyCounts | None = None) -> Iterator[Running]:
     registry = open_registry(RegistryOptions(created.folder))
     token = folder / "token"
     token.write_text(registry.tokens.add("pipeline", "push") + "\n")
-    config = uvicorn.Config(create_app(registry), log_level="error", lifespan="off")
+    # To configure logging closes what handlers there are, and absl's has pytest's own stream.
+    config = uvicorn.Config(create_app(registry), log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     with bind("127.0.0.1", 0) as listening:
         thread = threading.Thread(target=server.run, args=([listening],))
