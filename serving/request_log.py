@@ -28,9 +28,16 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+class _Rotating(RotatingFileHandler):
+    """Looks at the size of what is written, where its base would format every line twice."""
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
+        return self.stream is not None and self.stream.tell() >= self.maxBytes
+
+
 def open_request_log(file: Path, log: logging.Logger) -> logging.Handler:
     """Sends the messages of `log` and of the HTTP server to the file, and nowhere else."""
-    handler = RotatingFileHandler(file, maxBytes=MAX_LOG_BYTES, backupCount=OLD_LOGS)
+    handler = _Rotating(file, maxBytes=MAX_LOG_BYTES, backupCount=OLD_LOGS)
     handler.setFormatter(JsonLines())
     for logger, level in ((log, logging.INFO), (logging.getLogger("uvicorn"), logging.WARNING)):
         logger.addHandler(handler)

@@ -21,7 +21,9 @@ from serving.registry import (
     rollout_routes,
     tuf_routes,
 )
+from serving.registry.errors import StorageError
 from serving.registry.front import Front
+from serving.registry.log import log
 from serving.registry.registry import Registry
 
 TITLE = "ml4iot registry"
@@ -51,6 +53,7 @@ def create_app(registry: Registry) -> FastAPI:
         exception_handlers={
             Refusal: _refused,
             EdgeError: _bad_input,
+            OSError: _not_written,
             RequestValidationError: _invalid,
             HTTPException: _not_routed,
         },
@@ -58,7 +61,12 @@ def create_app(registry: Registry) -> FastAPI:
     app.state.registry = registry
     for router in ROUTERS:
         app.include_router(router)
-    app.add_middleware(Front, metrics=registry.metrics, tokens=registry.tokens)
+    app.add_middleware(
+        Front,
+        files=registry.store.repository.files,
+        metrics=registry.metrics,
+        tokens=registry.tokens,
+    )
     return app
 
 
@@ -90,6 +98,13 @@ async def _bad_input(_: Request, error: Exception) -> Response:
     return problem(str(error), 400)
 
 
+async def _not_written(_: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    log.error("the folder cannot be written", exc_info=error)
+    refusal = StorageError(f"the registry cannot write: {error.strerror or error}; send it again")
+    return problem(str(refusal), refusal.status)
+
+
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
@@ -116,7 +131,7 @@ def _methods(path: str) -> set[str]:
     for router in ROUTERS:
         for route in router.routes:
             if isinstance(route, APIRoute) and route.path_regex.match(path):
-                found |= route.methods
+                found.update(route.methods or ())
     return found
 
 

@@ -17,15 +17,18 @@ from pathlib import Path
 MAX_CACHED_BYTES = 96 * 2**20
 _SERVED = ("metadata", "targets")
 TIMESTAMP = "metadata/timestamp.json"  # alone of all it changes under its name
+JSON, BYTES = "application/json", "application/octet-stream"
+_FOREVER = "public, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True)
 class StaticFile:
-    """A file's content and its entity tag."""
+    """A file's content, and the head of the answer that holds it."""
 
     path: str
     data: bytes
     etag: str
+    head: Mapping[str, str]
 
 
 class StaticFiles:
@@ -120,4 +123,11 @@ class StaticFiles:
 
 
 def _static(path: str, data: bytes) -> StaticFile:
-    return StaticFile(path, data, f'"{hashlib.sha256(data).hexdigest()[:32]}"')
+    etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+    head = {
+        "content-type": JSON if path.startswith("metadata/") else BYTES,
+        "cache-control": "no-cache" if path == TIMESTAMP else _FOREVER,
+        "etag": etag,
+        "accept-ranges": "bytes",
+    }
+    return StaticFile(path, data, etag, head)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +16,11 @@ from serving.gateway.body import BodyReader, ClientGone
 from serving.refusal import Refusal
 from serving.registry.contents import MAX_METADATA_BYTES
 from serving.registry.errors import TokenNeededError
+from serving.registry.files import StaticFiles
 from serving.registry.log import log
 from serving.registry.metrics import RegistryMetrics
 from serving.registry.tokens import Tokens
+from serving.registry.tuf_routes import answer_at_once
 
 CLIENT_GONE = 499  # nginx' number for it, in log and metrics only
 MAX_BODY_BYTES = 256 * 1024
@@ -33,8 +35,11 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 class Front:
     """ASGI middleware around the whole application; its errors look as all others."""
 
-    def __init__(self, app: ASGIApp, metrics: RegistryMetrics, tokens: Tokens) -> None:
+    def __init__(
+        self, app: ASGIApp, files: StaticFiles, metrics: RegistryMetrics, tokens: Tokens
+    ) -> None:
         self._app = app
+        self._files = files
         self._metrics = metrics
         self._tokens = tokens
         self._bodies = BodyReader(MAX_BODY_BYTES, _BODIES_AT_ONCE)
@@ -78,6 +83,10 @@ class Front:
     async def _pass_on(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send
     ) -> None:
+        at_once = answer_at_once(scope, self._files)
+        if at_once is not None:
+            await at_once(scope, receive, send)
+            return
         if scope["method"] not in _WITH_BODY:
             await self._app(scope, receive, send)
             return
@@ -124,4 +133,4 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 def _request_id(headers: Mapping[bytes, bytes]) -> str:
     """The client's own, where it may stand in a log as it is."""
     given = headers.get(b"x-request-id", b"")
-    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from edge_client.fleet.channel import ChannelState
 from serving.registry.access import Operator, Pusher, TheRegistry, the_registry
 from serving.registry.errors import BadRequestError, ForbiddenError
+from serving.registry.files import BYTES
 from serving.registry.front import MAX_PUSH_BYTES
 from serving.registry.push import parse_targets
 from serving.registry.schemas import (
@@ -26,7 +27,7 @@ from serving.registry.schemas import (
     errors,
 )
 from serving.registry.store import Model, Version
-from serving.registry.tuf_routes import BYTES, DirectRoute, file_responses, serve_file
+from serving.registry.tuf_routes import DirectRoute, file_responses, serve_file
 
 PUSH_CHANNEL = "canary"  # the one that a token of role push may move
 router = APIRouter(tags=["models"])
@@ -169,7 +170,7 @@ async def download(request: Request) -> Response:
     wanted = request.path_params
     registry = await the_registry(request)
     found = registry.store.version(wanted["model"], wanted["version"])
-    return await serve_file(request, found.file, BYTES)
+    return await serve_file(request, found.file)
 
 
 @router.put(

@@ -8,16 +8,19 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from edge_client.fleet.paths import METADATA, TARGETS
 from serving.registry.access import the_registry
 from serving.registry.errors import NotFoundError
-from serving.registry.files import TIMESTAMP, StaticFile
+from serving.registry.files import BYTES, JSON, StaticFile, StaticFiles
 from serving.registry.schemas import Problem
 
-_FOREVER = "public, max-age=31536000, immutable"
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
-JSON, BYTES = "application/json", "application/octet-stream"
+_TOP, _METADATA, _TARGETS = "/tuf/", f"{METADATA}/", f"{TARGETS}/"
+_NO_SUCH = "there is no such file"
+_NOT_THERE = Problem(error=_NO_SUCH).model_dump_json()
 
 
 class DirectRoute(APIRoute):
@@ -63,7 +66,7 @@ def file_responses(media_type: str) -> dict[int | str, dict[str, Any]]:
 )
 async def metadata(request: Request) -> Response:
     """Metadata, of which only timestamp.json changes under its name."""
-    return await serve_file(request, f"metadata/{request.path_params['file']}", JSON)
+    return await serve_file(request, f"metadata/{request.path_params['file']}")
 
 
 @router.get(
@@ -74,45 +77,69 @@ async def metadata(request: Request) -> Response:
 )
 async def target(request: Request) -> Response:
     """A bundle, or what a channel offers."""
-    return await serve_file(request, f"targets/{request.path_params['path']}", BYTES)
+    return await serve_file(request, f"targets/{request.path_params['path']}")
 
 
-async def serve_file(request: Request, path: str, media_type: str) -> Response:
+async def serve_file(request: Request, path: str) -> Response:
     """A file of the repository, or what of it the request wants. Raises `NotFoundError`."""
     files = (await the_registry(request)).store.repository.files
-    file = files.at_hand(path) or await files.get(path)
+    file = await files.get(path)
     if file is None:
-        raise NotFoundError("there is no such file")
-    return _answer(request, file, media_type)
+        raise NotFoundError(_NO_SUCH)
+    return _answer(request.headers, file)
 
 
-def _answer(request: Request, file: StaticFile, media_type: str) -> Response:
-    asked = request.headers
-    head = {
-        "ETag": file.etag,
-        "Cache-Control": "no-cache" if file.path == TIMESTAMP else _FOREVER,
-        "Accept-Ranges": "bytes",
-    }
+def answer_at_once(scope: Scope, files: StaticFiles) -> Response | None:
+    """The answer to a request for metadata or a target, unless the file must be read first.
+
+    Before any routing: a thousand devices ask at once, each for half a dozen files, and for one
+    that is not there yet, the next root.
+    """
+    path: str = scope["path"]
+    is_metadata = path.startswith(_METADATA)
+    if scope["method"] != "GET" or not (is_metadata or path.startswith(_TARGETS)):
+        return None
+    path = path.removeprefix(_TOP)
+    file = files.at_hand(path)
+    if file is not None:
+        scope["route"] = _ROUTES[is_metadata]
+        return _answer(Headers(scope=scope), file)
+    if path in files.known:
+        return None
+    scope["route"] = _ROUTES[is_metadata]
+    return Response(_NOT_THERE, 404, media_type=JSON)
+
+
+def _answer(asked: Headers, file: StaticFile) -> Response:
+    head = dict(file.head)
     matches = asked.get("if-none-match")
     if matches is not None and (matches.strip() == "*" or file.etag in matches):
         return Response(status_code=304, headers=head)
-    span = _RANGE.fullmatch(asked.get("range", "").strip())
-    # RFC 9110, section 14.2: a range that is not understood is as none, and so is one of a file
-    # that has become another.
-    if span is None or span[0] == "bytes=-" or asked.get("if-range", file.etag) != file.etag:
-        return Response(file.data, headers=head, media_type=media_type)
     size = len(file.data)
-    if span[1]:
-        start, end = int(span[1]), min(int(span[2] or size), size - 1) + 1
-        understood = not span[2] or int(span[2]) >= start
-    else:
-        start, end = max(size - int(span[2]), 0), size
-        understood = True
-    if not understood:
-        return Response(file.data, headers=head, media_type=media_type)
-    if start >= size:
+    part = _part(asked.get("range", ""), size)
+    if part is None or asked.get("if-range", file.etag) != file.etag:
+        return Response(file.data, headers=head)
+    if part.start >= size:
         content = Problem(error=f"the file has {size} bytes").model_dump_json()
-        whole = {"Content-Range": f"bytes */{size}"}
-        return Response(content, 416, headers=whole, media_type=JSON)
-    head["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    return Response(file.data[start:end], 206, headers=head, media_type=media_type)
+        return Response(content, 416, {"content-range": f"bytes */{size}"}, JSON)
+    head["content-range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+    return Response(file.data[part.start : part.stop], 206, head)
+
+
+def _part(text: str, size: int) -> range | None:
+    """What of `size` bytes the header Range names; None for all.
+
+    One that is not understood is as none (RFC 9110, section 14.2), and so are several at once.
+    """
+    found = _RANGE.fullmatch(text.strip())
+    if found is None or not (found[1] or found[2]):
+        return None
+    if not found[1]:  # so many at the end
+        return range(max(size - int(found[2]), 0), size)
+    start, last = int(found[1]), int(found[2] or size)
+    return None if found[2] and last < start else range(start, min(last + 1, size))
+
+
+_ROUTES = {
+    route.endpoint is metadata: route for route in router.routes if isinstance(route, APIRoute)
+}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -16,11 +18,14 @@ import httpx
 import pytest
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
+from serving.registry.app import create_app
 from serving.registry.front import MAX_BODY_BYTES, MAX_PUSH_BYTES
 from serving.registry.launcher import start_registry
 from serving.registry.options import RegistryOptions
+from serving.registry.registry import open_registry
 from serving.registry.repository import Repository
 from serving.registry.rotation import rotate
+from serving.registry.tokens import Tokens
 from tests.serving.registry.operator_side import Device, bundle
 
 
@@ -42,7 +47,10 @@ def spoken(service, head):
     url = urlsplit(service.url)
     with socket.create_connection((url.hostname, url.port), timeout=10) as raw:
         raw.sendall(f"{head}Host: a\r\n\r\n".encode())
-        return raw.recv(65536)
+        answer = raw.recv(65536)
+        while not answer.endswith(b"}"):  # of the JSON
+            answer += raw.recv(65536) or b"}"
+        return answer
 
 
 def test_from_a_push_to_a_device(service, pi):
@@ -322,13 +330,41 @@ def test_health_and_metrics(service):
 def test_requests_are_logged_with_their_id(service):
     answer = service.http.get("/health", headers={"X-Request-Id": "from-the-test"})
     assert answer.headers["x-request-id"] == "from-the-test"
-    lines = [json.loads(line) for line in service.log_file.read_text().splitlines()]
-    (line,) = [line for line in lines if line.get("request_id") == "from-the-test"]
+    deadline = time.monotonic() + 20  # it is written once the answer is out
+    found = []
+    while not found and time.monotonic() < deadline:
+        lines = service.log_file.read_text().splitlines()
+        found = [json.loads(line) for line in lines if "from-the-test" in line]
+    (line,) = found
+    assert line["request_id"] == "from-the-test"
     assert (line["method"], line["path"], line["status"]) == ("GET", "/health", 200)
     secrets = list(service.tokens.values())
     assert not any(secret in service.log_file.read_text() for secret in secrets)
     strange = service.http.get("/health", headers={"X-Request-Id": "a b"})
     assert len(strange.headers["x-request-id"]) == 32
+
+
+def test_a_full_disk_is_told(filled, tmp_path, monkeypatch):
+    operator = filled.copy(tmp_path)
+    token = Tokens(operator.folder).add("ada", "operate")
+    app = create_app(open_registry(RegistryOptions(operator.folder)))
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    async def ask():
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here")
+        async with client:
+            return await client.put(
+                "/models/tones/channels/canary",
+                json={"version": "1.0"},
+                headers={"Authorization": f"Bearer {token}"},
+            )
+
+    monkeypatch.setattr(os, "fsync", full)
+    refused(asyncio.run(ask()), 507, "No space left on device; send it again")
+    monkeypatch.undo()
+    assert asyncio.run(ask()).status_code == 200
 
 
 def test_a_rotation_is_taken_up_while_it_serves(filled, tmp_path):
