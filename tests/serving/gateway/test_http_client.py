@@ -35,9 +35,11 @@ class Server:
         self.connections = 0
         self.client_left = asyncio.Event()
         self._answers = list(answers)
+        self._writer: asyncio.StreamWriter | None = None
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._writer = writer
         answer = b""
         while self._answers and not isinstance(answer, Last):
             try:
@@ -52,6 +54,11 @@ class Server:
         with contextlib.suppress(OSError):
             await writer.drain()
         writer.close()
+
+    def send(self, unasked: bytes) -> None:
+        """Over the newest connection."""
+        assert self._writer is not None
+        self._writer.write(unasked)
 
 
 def run(server: Server, use: Use, path: str = "") -> None:
@@ -164,6 +171,19 @@ def test_what_follows_an_answer_is_not_the_next(surplus):
 
     async def use(client: HttpClient, _: int) -> None:
         assert (await ask(client)).content == b"ok"
+        assert (await ask(client)).content == b"ok"
+
+    run(server, use)
+    assert server.connections == 2
+
+
+def test_what_comes_unasked_is_not_the_next_answer():
+    server = Server(OK, OK)
+
+    async def use(client: HttpClient, _: int) -> None:
+        assert (await ask(client)).content == b"ok"
+        server.send(HEAD + b"\r\nno")
+        await server.client_left.wait()
         assert (await ask(client)).content == b"ok"
 
     run(server, use)
