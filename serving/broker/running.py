@@ -13,10 +13,12 @@ from collections.abc import Callable
 
 from serving.broker.folder import CONFIGURATION, RELOADED, BrokerFolder
 from serving.broker.local import START_TIMEOUT_S, STOP_TIMEOUT_S, find_mosquitto
+from serving.open_files import allow_open_files
 from serving.options import UsageError, bind
 
 _PROBE_TIMEOUT_S = 2
 _LOOK_EVERY_S = 0.5
+MAX_CONNECTIONS = 2**16  # as far as the system allows; each is an open file
 NO_MOSQUITTO = (
     "no mosquitto on PATH or in /usr/sbin, so an embedded broker stands in: its users and TLS are "
     "the same, but it shows retained messages to every user, keeps nothing through a restart and "
@@ -41,6 +43,7 @@ def run_broker(folder: BrokerFolder, say: Callable[[str], None]) -> int:
     folder.write_for_mosquitto()
     with bind(host or "0.0.0.0", port):
         pass
+    allow_open_files(MAX_CONNECTIONS)
     program = find_mosquitto()
     if program is not None:
         what, command = "mosquitto", [program, "-c", CONFIGURATION]

@@ -18,7 +18,7 @@ from serving.registry.devices import Devices
 from serving.registry.log import log
 
 CLIENT = "ml4iot-registry"
-# About a third of what a registry serves on one core: each update takes it some 5 ms.
+# A fifth of what a registry serves on one core, for each update takes it some 3 ms.
 UPDATES_PER_S = 60
 
 

@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from serving.http_server import http_server
+from serving.open_files import allow_open_files
 from serving.options import UsageError
 from serving.registry.app import create_app
+from serving.registry.log import log
 from serving.registry.options import RegistryOptions
 from serving.registry.registry import Registry, open_registry
 
 BACKLOG = 4096
-# A fleet asks all at once when something is announced.
+# Devices keep theirs for a while, and a large fleet comes in a few seconds.
 MAX_CONNECTIONS = 8192
+_OTHER_FILES = 256
 
 
 def serve(options: RegistryOptions, bound: socket.socket, when_ready: Callable[[], None]) -> None:
@@ -27,6 +30,9 @@ def serve(options: RegistryOptions, bound: socket.socket, when_ready: Callable[[
     called. Requests in flight get 10 s to finish. Raises `UsageError` for a folder that is no
     registry's, is damaged, or is served already.
     """
+    allowed = allow_open_files(MAX_CONNECTIONS + _OTHER_FILES)
+    if allowed < MAX_CONNECTIONS + _OTHER_FILES:
+        log.warning("the system allows %d open files, so not more connections (ulimit -n)", allowed)
     with _alone(options.folder):
         registry = open_registry(options)
         server = http_server(create_app(registry), BACKLOG, MAX_CONNECTIONS)
