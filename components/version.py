@@ -65,10 +65,6 @@ class Version:
         for key in ("deferral", "fast", "cooperates"):
             if getattr(self, key) and (self.features is None or not self.compression):
                 raise InputError(f"{self.name}: {key} is for a keyword model with compression")
-        if self.training.ensemble > 1 and self.compression:
-            raise InputError(
-                f"{self.name}: training.ensemble is for a served model, without compression"
-            )
         if self.features is not None:
             if self.fast is not None:
                 try:

@@ -17,7 +17,6 @@ from tfx.utils import path_utils
 from components.errors import InputError
 from components.specification import AudioSpecification, Specification, read_specification
 from components.trainer.distill import check_teacher, taught
-from components.trainer.ensemble import members, together
 from components.trainer.export import export_forecaster, export_keyword_model
 from components.trainer.fit import fit
 from components.trainer.model_folder import read_model
@@ -54,8 +53,11 @@ class Executor(BaseExecutor):
         if input_dict.get("teacher"):
             folder = Path(artifact_utils.get_single_uri(input_dict["teacher"]))
             teacher = read_teacher(folder, task)
-        checkpoints, title = Path(exec_properties["checkpoints"]), exec_properties["name"]
-        model = train(task, recipe, checkpoints, f"training {title}", teacher)
+        # Versions that differ in their budgets alone share one training.
+        folder = Path(exec_properties["checkpoints"]) / _key(recipe, task, teacher)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):  # two runs at once would tread on each other's files
+            model = train(task, recipe, folder, f"training {exec_properties['name']}", teacher)
         write_model(
             model, recipe, specification, artifact_utils.get_single_uri(output_dict["model"])
         )
@@ -68,29 +70,7 @@ def train(
     title: str,
     teacher: tf.keras.Model | None = None,
 ) -> tf.keras.Model:
-    """A model trained by ``recipe``; its networks from their checkpoints where there are such.
-
-    Args:
-        task: what is learned.
-        recipe: how.
-        checkpoints: the folder with one of each training's own; versions that differ in their
-            budgets alone share a training.
-        title: what the progress bar says.
-        teacher: that ``recipe`` names, where it does.
-    """
-    networks = []
-    for number, member in enumerate(members(recipe), 1):
-        folder = checkpoints / _key(member, task, teacher)
-        folder.mkdir(parents=True, exist_ok=True)
-        count = f" ({number} of {recipe.training.ensemble})" if recipe.training.ensemble > 1 else ""
-        with FileLock(folder / "lock"):  # two runs at once would tread on each other's files
-            networks.append(_train_one(task, member, folder, title + count, teacher))
-    return together(networks)
-
-
-def _train_one(
-    task: Task, recipe: Recipe, checkpoint: Path, title: str, teacher: tf.keras.Model | None
-) -> tf.keras.Model:
+    """A model trained by ``recipe``, from its checkpoint where there is one."""
     training = recipe.training
     tf.keras.utils.set_random_seed(training.seed)
     model = _build(task, recipe)
@@ -110,7 +90,7 @@ def _train_one(
         task.loss(training),
         task.figure(),
         training,
-        checkpoint,
+        checkpoints,
         title,
     )
     if not training.mixed_precision:
@@ -125,7 +105,7 @@ def read_teacher(folder: Path, task: Task) -> tf.keras.Model:
     kept, recipe = read_model(folder)
     if not recipe.training.mixed_precision:
         return kept
-    model = together([_build(task, member) for member in members(recipe)])
+    model = _build(task, recipe)
     check_teacher(kept, model, folder.name)
     model.set_weights(kept.get_weights())
     return model

@@ -85,7 +85,6 @@ class Training:
     seed: int = 1
     augmentation: Augmentation = Augmentation()
     distillation: Distillation | None = None
-    ensemble: int = 1  # networks, trained one by one, whose mean answers; served models only
     mixed_precision: bool = False  # bfloat16 arithmetic, faster where the processor has it
 
     def __post_init__(self) -> None:
@@ -99,7 +98,6 @@ class Training:
                 "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
                 "label_smoothing": (0 <= self.label_smoothing < 1, "at least 0 and below 1"),
                 "patience": (self.patience is None or self.patience >= 1, "at least 1"),
-                "ensemble": (1 <= self.ensemble <= 16, "1 to 16"),
                 "seed": (0 <= self.seed < 2**31, f"0 to {2**31 - 1}"),
             },
         )

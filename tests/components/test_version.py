@@ -48,14 +48,6 @@ def test_recipe_survives_the_trip_through_an_execution_parameter(tmp_path: Path)
         ({"training": {"epochs": 2.5}}, r"training\.epochs: must be a whole number"),
         ({"training": {"epochs": 0}}, r"training: epochs is 0; it must be at least 1"),
         ({"training": {"epochs": 1, "batch_size": 0}}, r"training: batch_size is 0"),
-        (
-            {"training": {"epochs": 1, "ensemble": 0}},
-            r"ensemble is 0; it must be 1 to 16",
-        ),
-        (
-            {"training": {"epochs": 1, "ensemble": 2}},
-            r"training\.ensemble is for a served",
-        ),
         ({"training": {"epochs": 1, "learning_rate": float("nan")}}, r"learning_rate is nan"),
         ({"training": {"epochs": 1, "augmentation": {"noise": 2}}}, r"augmentation: noise is 2"),
         ({"deferral": {"big": "b", "target": {"share": 2}}}, r"deferral\.target: share is 2"),

@@ -161,28 +161,3 @@ def test_a_mixed_teacher_of_another_task_is_refused(tmp_path: Path) -> None:
     three = replace(task, specification=replace(SPECIFICATION, labels=("a", "b", "c")))
     with pytest.raises(InputError, match=r"model has the output shape \(None, 2\), .*\(None, 3\)"):
         read_teacher(tmp_path / "model", three)
-
-
-@pytest.mark.parametrize("recipe", [RECIPE, MIXED], ids=["float32", "bfloat16"])
-def test_an_ensemble_answers_with_the_mean_logits_of_networks_of_their_own_seeds(
-    tmp_path: Path, recipe: Recipe
-) -> None:
-    task = ReadyTask()
-    pair = replace(recipe, training=replace(recipe.training, ensemble=2, seed=5))
-    model = train(task, pair, tmp_path / "checkpoints", "big")
-    alone = [
-        train(task, replace(recipe, training=replace(recipe.training, seed=seed)), folder, "one")
-        for seed, folder in ((5, tmp_path / "checkpoints"), (6, tmp_path / "checkpoints"))
-    ]
-    # Each was found trained: an ensemble's networks share their checkpoints with single ones.
-    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
-    logits = [network(task.validation.inputs).numpy() for network in alone]
-    assert np.abs(logits[0] - logits[1]).max() > 0.1
-    np.testing.assert_allclose(
-        model(task.validation.inputs).numpy(), (logits[0] + logits[1]) / 2, atol=1e-5
-    )
-    write_model(model, pair, SPECIFICATION, str(tmp_path / "model"))
-    teacher = read_teacher(tmp_path / "model", task)
-    np.testing.assert_allclose(
-        teacher(task.validation.inputs).numpy(), (logits[0] + logits[1]) / 2, atol=0.2
-    )
