@@ -12,8 +12,7 @@ any of the payloads of :mod:`edge_client.payload`, and answers with a label and 
 - ``app`` is the HTTP face; ``body``, ``auth`` and ``answers`` are what it is made of.
 - ``admission`` turns a body into what the model is asked; it refuses all the model would refuse.
 - ``batching`` gathers questions while the model is busy, and refuses them beyond a bound.
-- ``tensorflow_serving`` asks, over ``http_client`` and its ``http_connection``; ``big`` knows which
-  model is there at the moment.
+- ``tensorflow_serving`` asks; ``big`` knows which model is there at the moment.
 - ``slow`` answers from a device's bundle instead.
 - ``server``, ``launcher`` and ``__main__`` run it; ``benchmark`` measures it.
 """

@@ -99,7 +99,7 @@ async def _backend(
         yield big, batcher
     finally:
         await batcher.close()
-        serving.close()
+        await serving.close()
 
 
 async def _wait_for(big: Big, options: GatewayOptions, stopped: asyncio.Event) -> None:

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+
+from aiohttp import (
+    ClientConnectionError,
+    ClientConnectorError,
+    ClientError,
+    ClientRequest,
+    ClientResponse,
+    ClientResponseError,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    DummyCookieJar,
+    ServerDisconnectedError,
+    TCPConnector,
+)
+from aiohttp.connector import Connection
 
 from serving.gateway.errors import (
     AwayError,
@@ -19,11 +36,12 @@ from serving.gateway.errors import (
     NonsenseError,
     TooSlowError,
 )
-from serving.gateway.http_client import HttpClient, NobodyThere
-from serving.gateway.http_connection import ConnectionBroken, NoAnswer, Reply
 
 AUDIO, FEATURES, SPECIFICATION = "serving_default", "features", "specification"
+CONNECT_TIMEOUT_S = 2.0
 LOOK_TIMEOUT_S = 2.0
+KEEP_S = 5.0  # an idle connection, for who knows what has become of the other end
+MAX_ANSWER_BYTES = 16_000_000
 MAX_LABELS = 10_000
 _RETRY_AFTER_S = 1.0  # where the backend is busy and does not say for how long
 
@@ -46,18 +64,28 @@ class TensorFlowServing:
 
     Every method raises `AwayError` where nobody answers or the model is not there, `TooSlowError`
     and `BusyError` where the backend says so or takes too long, and `NonsenseError` for whatever
-    is not an answer. It belongs to the event loop it is first used in.
+    is not an answer. It belongs to the event loop that runs when it is made.
     """
 
     def __init__(self, url: str, name: str, timeout_s: float) -> None:
         self.url, self.name = url, name
-        self._model = f"/v1/models/{quote(name, safe='')}"
+        self._model = f"{url}/v1/models/{quote(name, safe='')}"
         self._timeout_s = timeout_s
-        self._client = HttpClient(url)
+        self._session = ClientSession(
+            # A new connection is seldom, and then the server may have moved: no names are kept.
+            connector=TCPConnector(keepalive_timeout=KEEP_S, use_dns_cache=False),
+            cookie_jar=DummyCookieJar(),
+            request_class=_Request,
+            # A proxy that the environment names has no business between two servers.
+            trust_env=False,
+            # What is not unpacked cannot grow to more than was bargained for.
+            headers={"Accept-Encoding": "identity", "Content-Type": "application/json"},
+            auto_decompress=False,
+        )
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Closes the connections."""
-        self._client.close()
+        await self._session.close()
 
     async def newest_version(self) -> int:
         """The number of the newest version that is served."""
@@ -123,33 +151,73 @@ class TensorFlowServing:
         return predictions
 
     async def _get(self, path: str) -> Any:
-        return await self._exchange("GET", path, b"", LOOK_TIMEOUT_S)
+        return await self._exchange("GET", path, None, LOOK_TIMEOUT_S)
 
-    async def _exchange(self, method: str, path: str, body: bytes, timeout_s: float) -> Any:
+    async def _exchange(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Any:
         """The JSON of the answer to one request."""
         try:
-            reply = await self._client.exchange(method, f"{self._model}{path}", body, timeout_s)
+            response, content = await self._send_up_to_twice(method, path, body, timeout_s)
+        except (ClientConnectorError, ConnectionTimeoutError) as error:
+            raise AwayError(f"nobody answers at {self.url}") from error
         except asyncio.TimeoutError as error:
             raise TooSlowError("the model takes too long to answer") from error
-        except NobodyThere as error:
-            raise AwayError(f"nobody answers at {self.url}") from error
-        except (ConnectionBroken, NoAnswer) as error:
-            raise self._nonsense(str(error)) from error
-        if reply.status != 200:
-            raise self._refusal(reply)
+        except ClientConnectionError as error:
+            raise self._nonsense("it hung up before an answer began") from error
+        except ClientError as error:
+            said = error.message if isinstance(error, ClientResponseError) else str(error)
+            # What follows the colon are details over several lines.
+            raise self._nonsense(said.partition(":")[0]) from error
+        if response.status != 200:
+            raise self._refusal(response, content)
         try:
-            return json.loads(reply.content)
+            return json.loads(content)
         except (ValueError, RecursionError) as error:
             raise self._nonsense("no JSON") from error
 
-    def _refusal(self, reply: Reply) -> GatewayError:
-        status, said = reply.status, _error_text(reply.content)
+    async def _send_up_to_twice(
+        self, method: str, path: str, body: bytes | None, timeout_s: float
+    ) -> tuple[ClientResponse, bytes]:
+        """Sends a request, and once more where the connection breaks before an answer begins.
+
+        A kept connection may turn out to have been closed meanwhile, and asking again does no harm.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        try:
+            return await self._send(method, path, body, timeout_s)
+        except (ClientConnectorError, asyncio.TimeoutError):
+            raise
+        except ClientConnectionError:
+            left_s = deadline - loop.time()
+            if method == "GET" or left_s <= 0:  # aiohttp itself asks again for GET
+                raise
+            return await self._send(method, path, body, left_s)
+
+    async def _send(
+        self, method: str, path: str, body: bytes | None, timeout_s: float
+    ) -> tuple[ClientResponse, bytes]:
+        # aiohttp would round the time-out up to whole seconds, and warns of more than 1 MiB in one
+        # piece, which a batch may be.
+        timeout = ClientTimeout(timeout_s, connect=CONNECT_TIMEOUT_S, ceil_threshold=math.inf)
+        data = None if body is None else io.BytesIO(body)
+        content = bytearray()
+        async with self._session.request(
+            method, f"{self._model}{path}", data=data, timeout=timeout, allow_redirects=False
+        ) as response:
+            async for chunk in response.content.iter_any():
+                content += chunk
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise self._nonsense(f"more than {MAX_ANSWER_BYTES} bytes")
+        return response, bytes(content)
+
+    def _refusal(self, response: ClientResponse, content: bytes) -> GatewayError:
+        status, said = response.status, _error_text(content)
         if status == 400:
             return MalformedError(f"the model refuses it: {said}")
         if status == 404:
             return GoneError(f"the model {self.name!r} is not available at {self.url}")
         if status == 429:
-            return BusyError("the model is busy; try again later", _retry_after_s(reply))
+            return BusyError("the model is busy; try again later", _retry_after_s(response))
         if status == 503:
             return AwayError(f"the model's server refuses work at the moment: {said}")
         if status == 504:
@@ -158,6 +226,17 @@ class TensorFlowServing:
 
     def _nonsense(self, what: str) -> NonsenseError:
         return NonsenseError(f"the model's server gave no answer that makes sense: {what}")
+
+
+class _Request(ClientRequest):
+    """A request that is not sent where an answer is already there."""
+
+    async def send(self, conn: Connection) -> ClientResponse:
+        # What came unasked over a kept connection, aiohttp takes for the answer to this (its issue
+        # 13656).
+        if conn.protocol is None or conn.protocol.should_close:
+            raise ServerDisconnectedError("something came that nobody asked for")
+        return await super().send(conn)
 
 
 def _answer(row: dict[str, Any]) -> Answer:
@@ -179,6 +258,6 @@ def _error_text(content: bytes) -> str:
         return "no reason given"
 
 
-def _retry_after_s(reply: Reply) -> float:
-    text = reply.headers.get(b"retry-after", b"")
-    return float(text) if text.isdigit() and len(text) <= 4 else _RETRY_AFTER_S
+def _retry_after_s(response: ClientResponse) -> float:
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= 4 else _RETRY_AFTER_S
