@@ -1,0 +1,1 @@
+"""A fleet of simulated devices, on one registry and one broker."""
