@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 
 BACK_OFF_S = (2.0, 300.0)  # after the first failure, and at most
-# However fast announcements come, anybody's included, the registry is asked no faster than this.
+# However fast announcements come, anybody's included, the registry is asked no faster than this,
 SPACING_S = 0.25
+# and after so many looks only every so often: each costs the registry, and the flash card here.
+BURST, SPARING_S = 40, 5.0
 _JITTER = 0.2  # so that a fleet that was started together does not ask together
 
 
@@ -32,7 +34,8 @@ class Schedule:
         self._clock, self._chance = clock, chance
         self._failures = 0
         self._hinted: float | None = None  # when a hint not looked at yet is to be
-        self._due = clock()
+        self._due = self._began = self._earliest = clock()
+        self._left = float(BURST)  # looks of a burst
 
     def wait_s(self) -> float:
         """Seconds until it is due; 0 when it is."""
@@ -44,13 +47,16 @@ class Schedule:
         Args:
             spread_s: over which the fleet is to spread its looks; this is one of them.
         """
-        moment = self._clock() + spread_s * self._chance()
+        moment = max(self._clock() + spread_s * self._chance(), self._earliest)
         self._hinted = moment if self._hinted is None else min(self._hinted, moment)
         self._due = min(self._due, moment)
 
     def begin(self) -> None:
         """We look now."""
-        self._hinted = None
+        now = self._clock()
+        earned = (now - self._began) / SPARING_S
+        self._left = max(0.0, min(BURST, self._left + earned) - 1)
+        self._began, self._hinted = now, None
 
     def looked(self) -> None:
         """The registry answered, whatever it said."""
@@ -66,5 +72,6 @@ class Schedule:
     def _next(self, seconds: float) -> None:
         now = self._clock()
         self._due = now + seconds * (1 + _JITTER * (2 * self._chance() - 1))
+        self._earliest = now + (SPACING_S if self._left >= 1 else SPARING_S)
         if self._hinted is not None:
-            self._due = min(self._due, max(self._hinted, now + SPACING_S))
+            self._due = min(self._due, max(self._hinted, self._earliest))

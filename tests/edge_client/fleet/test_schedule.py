@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from edge_client.fleet.schedule import BACK_OFF_S, SPACING_S, Schedule
+from edge_client.fleet.schedule import BACK_OFF_S, BURST, SPACING_S, SPARING_S, Schedule
 
 
 class Clock:
@@ -45,6 +47,7 @@ def test_a_large_fleet_spreads_its_looks_after_an_announcement(clock):
     for chance in (0.0, 0.25, 1.0):
         one = Schedule(600, clock, lambda chance=chance: chance)
         one.looked()
+        clock.now += 1
         one.hint(spread_s=20)
         waits.append(one.wait_s())
     assert waits == [0, 5, 20]
@@ -56,7 +59,7 @@ def test_a_spread_puts_off_nothing_that_is_due_before(schedule, clock):
     schedule.hint(spread_s=1e300)
     assert schedule.wait_s() == 10
     schedule.hint()
-    assert schedule.wait_s() == 0
+    assert schedule.wait_s() == SPACING_S
     schedule.begin()
     schedule.hint(spread_s=1e300)  # while we look: the poll comes before it
     schedule.looked()
@@ -75,6 +78,25 @@ def test_what_is_announced_while_we_look_is_looked_at_next(schedule, end):
     schedule.hint()
     getattr(schedule, end)()
     assert schedule.wait_s() == SPACING_S
+
+
+@pytest.mark.parametrize("end", ["looked", "failed"])
+def test_a_flood_of_announcements_is_looked_at_sparingly(schedule, clock, end):
+    """Whoever may speak on the broker neither wears the flash card out nor beats the registry."""
+    looks = []
+    while clock.now < 1600:
+        schedule.hint()  # a hundred a second
+        if not schedule.wait_s():
+            schedule.begin()
+            looks.append(clock.now)
+            clock.now += 0.01
+            getattr(schedule, end)()
+        clock.now += 0.01
+    assert len(looks) <= BURST + 600 / SPARING_S + 1
+    assert min(later - one for one, later in pairwise(looks)) >= SPACING_S
+    clock.now += BURST * SPARING_S  # and once it is over, all is as before
+    schedule.hint()
+    assert schedule.wait_s() == 0
 
 
 def test_a_registry_that_is_away_is_asked_less_and_less(schedule):
