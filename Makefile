@@ -14,6 +14,7 @@ UV := .uv/bin/uv
 BIN := .venv/bin
 READY := .venv/ready
 BUNDLE ?= models/kws-b.bundle
+SUITE ?= bookworm
 PYTEST := $(BIN)/python -m pytest
 
 # Keras 2, and quiet: TensorFlow 2.16 and its companions warn by the hundred about one another.
@@ -26,13 +27,14 @@ unexport PYTHONPATH
 unexport PYTHONHOME
 unexport VIRTUAL_ENV
 
-.PHONY: help setup demo test test-slow lint format bench lock clean
+.PHONY: help setup demo test test-slow test-pi lint format bench lock clean
 
 help:  ## Say what there is
 	@echo "make setup      install everything into .venv (the other targets do it by themselves)"
 	echo "make demo       the main job on embedded data: train, compress, verdicts, serve, predict"
 	echo "make test       the tests (15 minutes at most)"
 	echo "make test-slow  the tests that take minutes each"
+	echo "make test-pi    edge_client in an emulated 64-bit ARM Debian (as root; SUITE=trixie: Python 3.13)"
 	echo "make lint       ruff and mypy"
 	echo "make format     let ruff repair and format the sources"
 	echo "make bench      the benchmarks behind the README's table (BUNDLE=…: of this one)"
@@ -51,6 +53,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	@$(PYTEST) -m slow
+
+test-pi: $(READY)
+	@$(BIN)/python -m tests.pi --suite $(SUITE)
 
 lint: $(READY)
 	@status=0
@@ -73,6 +78,7 @@ bench: $(READY)
 	$(BIN)/python -m serving.benchmark --model models/big
 	$(BIN)/python -m serving.gateway.benchmark --model models/big
 	$(BIN)/python -m tests.benchmarks.cooperation_throughput
+	$(BIN)/python -m tests.benchmarks.push_to_answer
 
 # Existing pins are kept where they still fit, so that a new dependency changes its own lines only.
 lock: $(UV_READY)

@@ -15,14 +15,15 @@ from tfx.types.artifact import Artifact
 
 from components.cooperation.tuning import Float32, best_rule, fit_weights, rule_reports
 from components.deferral.executor import clips_of, predictor_of, read_little
-from components.deferral.pair import scores_of
 from components.deferral.stages import Clips
 from components.errors import InputError
+from components.examples import SAMPLE_RATE
 from components.json_file import write_json
-from components.progress import progress
+from components.progress import Bar, progress
 from components.pushing import exclusive
 from components.trainer.task import read_rows
 from edge_client.cooperation.ensemble import Ensemble, Member, write_ensemble
+from edge_client.cooperation.views import hear
 from edge_client.predictor import AudioPredictor
 
 FILE = "cooperation.json"
@@ -51,7 +52,7 @@ class Executor(BaseExecutor):
         def hear(split: str) -> tuple[Float32, Clips]:
             clips = clips_of(read_rows(examples, split, "path"), labels)
             with progress(f"cooperation: {split}", len(members) * len(clips.audio)) as bar:
-                scores = [scores_of(member, clips.audio, bar) for member in members.values()]
+                scores = [_answers(member, clips, bar) for member in members.values()]
             return np.stack(scores, axis=1), clips
 
         names = list(members)
@@ -105,6 +106,15 @@ def read_members(bundles: Sequence[Path]) -> Mapping[str, AudioPredictor]:
                 f"{', '.join(member.labels)}; train them on the same words"
             )
     return members
+
+
+def _answers(member: AudioPredictor, clips: Clips, bar: Bar) -> Float32:
+    """``[n, labels]``: as its node would answer."""
+    answers = np.empty((len(clips.audio), len(member.labels)), np.float32)
+    for number, clip in enumerate(clips.audio):
+        answers[number] = hear(member, clip, SAMPLE_RATE)
+        bar.advance()
+    return answers
 
 
 def _only_bundle(folder: Path) -> Path:

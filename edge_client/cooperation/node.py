@@ -10,6 +10,7 @@ from threading import Event
 from edge_client.cooperation.inbox import Inbox
 from edge_client.cooperation.messages import write_prediction, write_presence
 from edge_client.cooperation.topics import MAX_CLIP_ID, Topics
+from edge_client.cooperation.views import hear
 from edge_client.errors import EdgeError
 from edge_client.mqtt.broker import Broker
 from edge_client.mqtt.connection import Arrived, Connection, Presence, Subscription
@@ -133,7 +134,7 @@ class Node:
             raise PayloadError(f"clip {clip}: {error}") from None
         if not isinstance(content, Recording):
             raise PayloadError(f"clip {clip}: features, where audio is wanted")
-        scores = self._predictor(content.audio, content.rate).scores.tolist()
+        scores = hear(self._predictor, content.audio, content.rate).tolist()
         labels, now = self._predictor.labels, time.time()
         # In the form of the question, which whoever asked can read.
         body = write_prediction(self.node, self._model, labels, scores, now, pack.form)

@@ -17,10 +17,12 @@ from pipeline.demo.commands import (
     DemoError,
     big_predictions,
     edge_lines,
+    local_broker,
     node,
     run_pipeline,
     service,
 )
+from pipeline.demo.fleet import Fleet, fleet
 from pipeline.demo.shown import console, show_forecasts, show_words, step
 from pipeline.settings import home
 
@@ -45,14 +47,16 @@ def main() -> int:
         if name.startswith("ML4IOT_") and name != "ML4IOT_HOME":
             del environment[name]
     try:
-        for pipeline in ("keyword_spotting", "forecasting"):
-            with step(f"pipeline {pipeline}"):
-                run_pipeline(pipeline, place, environment)
-        console.print(verdict_table(find_reports([place / "reports"])))
-        clips, records = fresh_data(place)
-        on_the_device(place, clips, records)
-        big_and_little(place, clips)
-        together(place, clips)
+        with local_broker() as broker:
+            clips, records = fresh_data(place)
+            with fleet(place / "fleet", place / "logs" / "registry.log", broker) as registry:
+                for pipeline in ("keyword_spotting", "forecasting"):
+                    with step(f"pipeline {pipeline}: what is blessed goes to the registry, signed"):
+                        run_pipeline(pipeline, place, environment | registry.environment)
+                console.print(verdict_table(find_reports([place / "reports"])))
+                on_the_device(registry, clips, records)
+            big_and_little(place, clips)
+            together(place, broker, clips)
     except (DemoError, InputError) as error:
         console.print(f"[red]demo: {error}[/]", highlight=False)
         return 1
@@ -73,13 +77,17 @@ def fresh_data(place: Path) -> tuple[list[Path], Path]:
     return sorted(words.rglob("*.wav")), records
 
 
-def on_the_device(place: Path, clips: list[Path], records: Path) -> None:
-    """Classifies and forecasts with the pushed bundles."""
-    with step("On a device: fresh clips, of speakers made anew"):
-        show_words(edge_lines("predict", str(place / "pushed" / "demo-kws.bundle"), inputs=clips))
-    with step("On a device: fresh records, of another station"):
-        bundle = str(place / "pushed" / "demo-th.bundle")
-        show_forecasts(edge_lines("predict", bundle, inputs=[records]))
+def on_the_device(registry: Fleet, clips: list[Path], records: Path) -> None:
+    """A device takes what was pushed, verifies it, and classifies and forecasts with it."""
+    with step("A device joins the fleet and pulls"):
+        registry.show()
+        registry.enrol("demo-kws", "demo-th")
+        registry.pull()
+    home = ("--home", registry.device)
+    with step("On the device: fresh clips, of speakers made anew"):
+        show_words(edge_lines("predict", *home, "demo-kws", inputs=clips))
+    with step("On the device: fresh records, of another station"):
+        show_forecasts(edge_lines("predict", *home, "demo-th", inputs=[records]))
 
 
 def big_and_little(place: Path, clips: list[Path]) -> None:
@@ -100,12 +108,9 @@ def big_and_little(place: Path, clips: list[Path]) -> None:
             edge_lines("run", little, "--big", big, "--summary", inputs=clips)
 
 
-def together(place: Path, clips: list[Path]) -> None:
+def together(place: Path, broker: str, clips: list[Path]) -> None:
     """Two devices with different models decide together."""
-    with (
-        step("Cooperation: two devices decide together over MQTT"),
-        service("python", "-m", "serving.broker", "--port", "0", address=r"[\w.]+:\d+$") as broker,
-    ):
+    with step("Cooperation: two devices decide together over MQTT"):
         pushed = place / "pushed"
         first, second = (str(pushed / f"{name}.bundle") for name in _MEMBERS)
         with node(first, "--broker", broker), node(second, "--broker", broker):

@@ -39,7 +39,7 @@ def run_pipeline(name: str, place: Path, environment: dict[str, str]) -> None:
         ["run", "create", "--engine", "local", "--pipeline-name", name],
     )
     for command in commands:
-        _type("tfx", *command)
+        type_out("tfx", *command)
         done = subprocess.run(
             [str(BIN / "tfx"), *command],
             env=environment,
@@ -52,7 +52,7 @@ def run_pipeline(name: str, place: Path, environment: dict[str, str]) -> None:
 
 def edge_lines(*arguments: str, inputs: Sequence[Path]) -> list[dict[str, Any]]:
     """What ``ml4iot-edge`` prints for the inputs; its summary goes to the terminal."""
-    _type("ml4iot-edge", *arguments, "…")
+    type_out("ml4iot-edge", *arguments, "…")
     command = [str(BIN / "ml4iot-edge"), *arguments, *map(str, inputs)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
@@ -96,7 +96,7 @@ def service(program: str, *arguments: str, address: str) -> Iterator[str]:
         address: a pattern; what it finds in the one line the service announces itself with is
             what this gives.
     """
-    _type(program, *arguments)
+    type_out(program, *arguments)
     with subprocess.Popen(
         [str(BIN / program), *arguments], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -118,9 +118,17 @@ def service(program: str, *arguments: str, address: str) -> Iterator[str]:
 
 
 @contextmanager
+def local_broker() -> Iterator[str]:
+    """A broker for this machine alone until the block is left; gives its address."""
+    command = ("-m", "serving.broker", "--port", "0")
+    with service("python", *command, address=r"[\w.]+:\d+$") as broker:
+        yield broker
+
+
+@contextmanager
 def node(*arguments: str) -> Iterator[None]:
     """``ml4iot-edge cooperate node`` until the block is left."""
-    _type("ml4iot-edge", "cooperate", "node", *arguments)
+    type_out("ml4iot-edge", "cooperate", "node", *arguments)
     with subprocess.Popen(
         [str(BIN / "ml4iot-edge"), "cooperate", "node", *arguments], stderr=subprocess.DEVNULL
     ) as process:
@@ -138,5 +146,6 @@ def _end(process: subprocess.Popen[Any], how: signal.Signals) -> None:
         process.kill()
 
 
-def _type(*words: str) -> None:
+def type_out(*words: str) -> None:
+    """Shows a command as it would be typed."""
     console.print(f"$ {' '.join(words)}", highlight=False, soft_wrap=True, markup=False)

@@ -24,6 +24,7 @@ from edge_client.cli.messages import native_silence
 from edge_client.cli.parser import OneLineParser
 from edge_client.cooperation.combine import RULES, combine
 from edge_client.cooperation.ensemble import Ensemble, Member, read_ensemble
+from edge_client.cooperation.views import hear as hear_clip
 from edge_client.errors import EdgeError
 from edge_client.predictor import AudioPredictor
 from edge_client.wilson import wilson
@@ -90,7 +91,7 @@ def hear(ensemble: Ensemble, listed: Path, root: Path) -> Heard:
             with native_silence():
                 predictor = AudioPredictor(read_bundle(bundle_path(member.name)), member.name)
             order = [predictor.labels.index(label) for label in ensemble.labels]
-            outputs.append([predictor(*recording).scores[order] for recording in recordings])
+            outputs.append([hear_clip(predictor, *each)[order] for each in recordings])
             bar.advance(member.name)
     words = [ensemble.labels.index(clip.parent.name) for clip in clips]
     names = tuple(member.name for member in ensemble.members)
