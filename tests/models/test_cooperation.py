@@ -9,8 +9,8 @@ import pytest
 from edge_client.bundle import read_bundle
 from tests.benchmarks.cooperation import (
     MAX_BYTES,
-    WANTED,
     MODELS,
+    WANTED,
     WITHOUT_ONE,
     bundle_path,
     checked_ensemble,
