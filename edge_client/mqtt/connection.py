@@ -111,8 +111,10 @@ class Connection:
             BrokerError: the CA's file cannot be used.
             ValueError: a presence and a will; a client has one.
         """
-        from paho.mqtt.client import Client, MQTTv311
+        from paho.mqtt.client import MQTTv311
         from paho.mqtt.enums import CallbackAPIVersion
+
+        from edge_client.mqtt.bounded import BoundedClient
 
         if presence is not None and will is not None:
             raise ValueError("a client has one will: name a presence or a will")
@@ -129,11 +131,12 @@ class Connection:
         self._ready = Event()
         self._unacknowledged: deque[MQTTMessageInfo] = deque()
         self._lock = Lock()
-        self._client = Client(
+        self._client = BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id or f"{name}-{secrets.token_hex(6)}",
             clean_session=client_id is None,
             protocol=MQTTv311,
+            largest=largest,
         )
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         self._client.max_queued_messages_set(MAX_QUEUED)

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import tracemalloc
 from contextlib import ExitStack
 
 import pytest
@@ -90,6 +91,43 @@ def test_a_broker_that_refuses_later_is_told_and_asked_again():
             assert made.refused == ""
             done.set()
         thread.join(LIMIT_S)
+
+
+def test_a_huge_message_costs_neither_memory_nor_the_connection():
+    """It may be retained: then it would come again after every start."""
+    piece = bytes(2**20)
+    acknowledged = []
+
+    def talk():
+        client, _ = listening.accept()
+        with client:
+            packet(client)
+            client.sendall(b"\x20\x02\x00\x00")
+            client.sendall(b"\x90\x03" + packet(client)[:2] + b"\0")
+            # QoS 1, 32 MiB behind the topic "a" and the identifier 7.
+            client.sendall(b"\x32\x85\x80\x80\x10\x00\x01a\x00\x07")
+            for _ in range(32):
+                client.sendall(piece)
+            acknowledged.append(packet(client))
+            client.sendall(b"\x30\x04\x00\x01aX")
+            client.recv(100)
+
+    heard = Heard()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=talk)
+        thread.start()
+        broker = Broker(BrokerAddress("127.0.0.1", listening.getsockname()[1]))
+        tracemalloc.start()
+        try:
+            with client(broker, "a", heard=heard) as made:
+                eventually(lambda: ("a", b"X") in heard)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        thread.join(LIMIT_S)
+    assert acknowledged == [b"\x00\x07"]
+    assert (made.too_large, len(heard.all)) == (1, 1)
+    assert peak < 8 * 2**20
 
 
 @pytest.fixture(scope="module")
