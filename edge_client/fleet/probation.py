@@ -15,7 +15,7 @@ from edge_client.bundle.manifest import Budget
 from edge_client.fleet.errors import CrashRefused, LatencyRefused
 from edge_client.fleet.home import Home
 from edge_client.fleet.slots import InstalledSlot, Slots
-from edge_client.fleet.usage import Usage, deaths, read_usage
+from edge_client.fleet.usage import Usage, deaths, forget, read_usage
 
 FIRST_USES = 50  # answers, of all processes together
 # The budget is of a quiet device; in use others want its processor too.  It is the median that
@@ -36,6 +36,14 @@ class Probation:
         """Whether this version still has to prove itself."""
         state = self.slots.journal.read()
         return version not in state.proven and state.failure(version) is None
+
+    def begin(self, version: str) -> None:
+        """A version is about to be installed, perhaps again: what it did before does not count.
+
+        Raises:
+            OSError: something cannot be read or written.
+        """
+        forget(self.pages, version)
 
     def judge(self) -> str | None:
         """Gives the active version up for the one before it, or finds it proven, if it is time.

@@ -26,8 +26,9 @@ from edge_client.fleet.errors import (
 )
 from edge_client.fleet.home import Home
 from edge_client.fleet.journal import Failure
+from edge_client.fleet.probation import Probation
 from edge_client.fleet.report import State, utc_text
-from edge_client.fleet.slots import InstalledSlot, Slots
+from edge_client.fleet.slots import InstalledSlot
 from edge_client.fleet.trial import Trial
 from edge_client.fleet.trust import Target, Trust
 
@@ -133,14 +134,15 @@ class Updater:
             DeviceFailure: this device cannot do it now, its disk is full say; what is there stays.
         """
         enrolled = self._enrolment.model(model)
-        slots = Slots(self._home, model)
+        probation = Probation(self._home, model)
+        slots = probation.slots
         try:
             self._home.make()
             with self._home.updating(_PATIENCE_S):
                 update = _Update(
                     device=self._enrolment.device,
                     enrolled=enrolled,
-                    slots=slots,
+                    probation=probation,
                     incoming=self._home.partials(model),
                     trust=self._trust,
                     trial=self._trial,
@@ -162,7 +164,7 @@ class _Update:
         self,
         device: str,
         enrolled: EnrolledModel,
-        slots: Slots,
+        probation: Probation,
         incoming: Path,
         trust: Trust,
         trial: Trial,
@@ -170,7 +172,8 @@ class _Update:
     ) -> None:
         self._device = device
         self._model, self._channel = enrolled.model, enrolled.channel
-        self._slots, self._incoming = slots, incoming
+        self._probation, self._slots = probation, probation.slots
+        self._incoming = incoming
         self._trust, self._trial = trust, trial
         self._on_progress = on_progress
         self._wanted: str | None = None
@@ -216,6 +219,7 @@ class _Update:
         self._check(bundle, wanted)
         self._say("testing", 1.0)
         self._trial(bundle, target.sha256, f"{self._model} {wanted}")
+        self._probation.begin(wanted)
         self._slots.switch(self._slots.install(bundle, wanted, target.sha256))
 
     def _fetched(self, target: Target) -> Path:

@@ -158,6 +158,21 @@ def deaths(folder: Path, settle: Callable[[str], None]) -> None:
                 os.pwrite(handle, bytes(8), 8 * _INSIDE)
 
 
+def forget(folder: Path, version: str) -> None:
+    """Counts this version from zero, but for processes that run it right now.
+
+    Raises:
+        OSError: a page cannot be read or written.
+    """
+    for path in _pages(folder):
+        with _free(path) as handle:
+            if handle is None:
+                continue
+            data = os.pread(handle, _BYTES, 0)
+            if _whole(data) and _version(data) == version:
+                os.pwrite(handle, bytes(8), 8 * _IS)
+
+
 def read_usage(folder: Path, version: str) -> Usage | None:
     """What this version did; None where it never ran.  Pages that cannot be read count nothing."""
     count, since, total, inference = 0, math.inf, [0] * _BUCKETS, [0] * _BUCKETS

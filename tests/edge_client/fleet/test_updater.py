@@ -12,8 +12,11 @@ from edge_client.bundle import Budget
 from edge_client.fleet.channel import Rollout
 from edge_client.fleet.enrolment import EnrolmentError, write_enrolment
 from edge_client.fleet.errors import DeviceFailure, RegistryAway
+from edge_client.fleet.probation import FIRST_USES, Probation
 from edge_client.fleet.slots import Slots
 from edge_client.fleet.updater import Updater
+from edge_client.fleet.usage import open_page
+from tests.edge_client.fleet.installed import keyword_bundle
 from tests.edge_client.fleet.repository import Repository, bundle, enrol, give_half
 
 SLOW = (Budget("inference_ms", "<", 1e-9, 1e-9, "ms"),)
@@ -142,6 +145,30 @@ def test_what_was_rolled_back_is_told_so(repository, updater, slots):
     slots.back("crash", "it fell", "2")
     outcome = updater.update("tones")
     assert (outcome.state, outcome.reason, outcome.text) == ("rolled_back", "crash", "it fell")
+    assert versions(slots) == ("1", None)
+
+
+def test_what_is_tried_again_is_judged_by_its_new_uses(repository, updater, slots, device):
+    """Not by those for which it was given up."""
+    repository.offer("2", keyword_bundle("2", total_ms=50.0))
+    updater.update("tones")
+    probation = Probation(device[1], "tones")
+
+    def use(times, ms):
+        page = open_page(probation.pages, "2")
+        for _ in range(times):
+            page.count(ms, ms)
+        page.close()
+
+    use(FIRST_USES, 100.0)
+    assert "has a median of" in probation.judge()
+    assert versions(slots) == ("1", None)
+    slots.journal.change(lambda journal: journal.retrying())
+    assert updater.update("tones").active.version == "2"
+    assert probation.judge() is None
+    assert probation.of("2") and versions(slots) == ("2", "1")
+    use(FIRST_USES, 100.0)
+    assert "has a median of" in probation.judge()
     assert versions(slots) == ("1", None)
 
 
