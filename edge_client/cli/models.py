@@ -147,15 +147,21 @@ def open_model(argument: str, home: Path | None, load: Callable[[Maker], P]) -> 
 
 
 def _installed(argument: str, home: Path | None) -> Home | None:
-    """The home of the model, if it is the name of one."""
+    """The home of the model, if it is the name of one; raises :class:`FleetError`."""
+    import stat
+
     from edge_client.fleet.home import Home, default_home
     from edge_client.fleet.names import NAME
 
     # A file of that name comes first, as it always did.
-    if not NAME.fullmatch(argument) or Path(argument).exists():
+    if not NAME.fullmatch(argument) or Path(argument).is_file():
         return None
     where = Home(home or default_home())
-    return where if where.model(argument).is_dir() else None
+    model = where.model(argument)
+    if not where.has(model, stat.S_ISDIR):
+        return None
+    where.has(model / "active" / "slot.json")  # says so where only its owner may look
+    return where
 
 
 @contextmanager

@@ -115,7 +115,7 @@ class Enrolment:
 
 def read_enrolment(home: Home) -> Enrolment:
     """The enrolment of this device; raises :class:`EnrolmentError` where there is none."""
-    if not home.enrolment.exists():
+    if not home.has(home.enrolment):
         raise EnrolmentError(
             f"{home.path}: this device is not enrolled; `ml4iot-edge enrol` comes first"
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_client.fleet.errors import DeviceFailure
+from edge_client.fleet.errors import DeviceFailure, FleetError
 from edge_client.fleet.names import check_name
 
 _AGAIN_S = 0.05
@@ -31,6 +32,22 @@ class Home:
     def model(self, model: str) -> Path:
         """The folder of one model; raises :class:`FleetError` for what is no name."""
         return self.path / "models" / check_name(model, "model")
+
+    def has(self, path: Path, kind: Callable[[int], bool] = stat.S_ISREG) -> bool:
+        """Whether there is such a file; raises :class:`FleetError` where nobody lets us see.
+
+        Args:
+            path: in this home.
+            kind: of file, by its mode.
+        """
+        try:
+            return kind(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            denied = isinstance(error, PermissionError)
+            advice = "; it is for the user that enrolled this device" if denied else ""
+            raise FleetError(f"{self.path}: cannot be read: {error.strerror}{advice}") from None
 
     def partials(self, model: str) -> Path:
         """The folder of what is being fetched for one model."""
@@ -59,9 +76,14 @@ class Home:
 
 
 def default_home() -> Path:
-    """``$ML4IOT_EDGE_HOME``, or else a folder of the user."""
+    """``$ML4IOT_EDGE_HOME``, or else a folder of the user; raises :class:`FleetError` for none."""
     named = os.environ.get("ML4IOT_EDGE_HOME")
-    return Path(named) if named else Path.home() / ".local" / "state" / "ml4iot-edge"
+    try:
+        return Path(named) if named else Path.home() / ".local" / "state" / "ml4iot-edge"
+    except RuntimeError:
+        raise FleetError(
+            "this user has no home; name a folder with --home or $ML4IOT_EDGE_HOME"
+        ) from None
 
 
 @contextmanager

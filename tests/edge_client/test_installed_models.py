@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -99,6 +100,43 @@ def test_neither_file_nor_model(run, home, words):
     status, out, err = run("predict", "tunes", words, "--home", home.path)
     assert (status, out, len(err)) == (2, [], 1)
     assert "tunes" in err[0]
+
+
+def test_a_folder_of_that_name_is_no_model(run, home, words, monkeypatch):
+    """Such as one of recordings, where the command is typed."""
+    monkeypatch.chdir(words)
+    (words / "tones").mkdir()
+    assert run("predict", "tones", "low", "--home", home.path)[0] == 0
+
+
+# Runs a command as somebody who may not do what only root may.
+NOBODY = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-m", "edge_client")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
+@pytest.mark.parametrize("closed", ["", "models/tones/slots"])
+@pytest.mark.parametrize("command", [("predict", "tones", "x.wav"), ("bench", "tones")])
+def test_a_home_of_somebody_else(home, command, closed):
+    home.path.chmod(0o755)
+    os.chown(home.path / closed, 65534, 65534)
+    (home.path / closed).chmod(0o700)
+    done = subprocess.run(
+        [*NOBODY, *command, "--home", home.path],
+        cwd=REPOSITORY,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert f"{home.path}: cannot be read: Permission denied" in done.stderr
+
+
+def test_a_user_without_a_home(run, monkeypatch):
+    monkeypatch.delenv("ML4IOT_EDGE_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    status, _, err = run("predict", "tones", "x.wav")
+    assert status == 2 and "--home" in err[0]
 
 
 def test_a_model_without_a_version(run, home, words):

@@ -175,6 +175,11 @@ def test_a_device_that_is_not_enrolled(run, home):
     assert (status, out) == (2, []) and "not enrolled" in err[0]
 
 
+def test_a_home_that_cannot_be_read(run, tmp_path):
+    status, out, err = run("pull", "--home", tmp_path / ("x" * 300))
+    assert (status, out) == (2, []) and "cannot be read: File name too long" in err[0]
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"device": "x", "registry": 1, "models": []}', "\xff"]
 )
