@@ -53,25 +53,39 @@ def copy_tests(userland: Userland, repository: Path) -> list[str]:
     shutil.copytree(repository / "tests/edge_client", target / "tests/edge_client", ignore=leave)
     shutil.copytree(repository / "models", target / "models", ignore=shutil.ignore_patterns("big"))
     shutil.copy(repository / "pyproject.toml", target / "pyproject.toml")
-    left_out = []
-    for path in sorted((target / "tests").rglob("*.py"), reverse=True):
-        if not path.exists() or not _is_of_another_room(path):
-            continue
-        whole = path.parent if path.name == "conftest.py" else path  # what a folder shares
-        left_out.append(str(whole.relative_to(target)))
-        shutil.rmtree(whole) if whole.is_dir() else whole.unlink()
+    left_out: list[str] = []
+    while found := _of_other_rooms(target):  # again, for others need what was just left out
+        for path in found:
+            left_out.append(str(path.relative_to(target)))
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.copy(repository / "tests/conftest.py", target / "tests/conftest.py")
     return sorted(left_out)
 
 
-def _is_of_another_room(path: Path) -> bool:
+def _of_other_rooms(target: Path) -> list[Path]:
+    """Test modules that import what is not on a device, and folders whose conftest does."""
+    found = set()
+    for path in (target / "tests").rglob("*.py"):
+        if any(not _is_here(name, target) for name in _imports(path)):
+            found.add(path.parent if path.name == "conftest.py" else path)
+    return sorted(path for path in found if not found & set(path.parents))
+
+
+def _is_here(name: str, target: Path) -> bool:
+    if any(f"{name}.".startswith(f"{room}.") for room in _OUTSIDE):
+        return False
+    place = target / name.replace(".", "/")
+    return not name.startswith("tests.") or place.is_dir() or place.with_suffix(".py").exists()
+
+
+def _imports(path: Path) -> set[str]:
     imported = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            imported.add(node.module)
-    return any(f"{name}.".startswith(f"{room}.") for name in imported for room in _OUTSIDE)
+            imported |= {node.module}
+    return imported
 
 
 def _wheel(repository: Path, folder: Path) -> Path:
