@@ -20,7 +20,8 @@ from edge_client.senml.record import ABSOLUTE_TIME
 
 MAX_ALARM_BYTES = 4096
 _LIMITS = Limits(records=16, items=200)
-_LATEST = 253402300800.0  # the year 10000, which has no date
+# The last day of the year 9999 at Greenwich, of which some time zones have a part in 10000.
+_LATEST = 253402214400.0
 
 
 class AlarmError(EdgeError):
@@ -99,7 +100,7 @@ def read_alarm(body: bytes) -> Alarm:
     name = f"{device}/{quantity.name}"
     model = named.get(f"{device}/model", Record("", value="")).value
     moment = named[name].time or time.time()  # without one it means now (RFC 8428, 4.5.3)
-    if not moment < _LATEST:
+    if not 0 < moment < _LATEST:
         raise AlarmError(f"alarm: a time of {moment:g} s")
     return Alarm(
         quantity,

@@ -83,6 +83,20 @@ def test_any_bytes_are_an_alarm_or_one_error(body):
     assert read_alarm(read.serialise()).quantity == read.quantity
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_an_alarm_of_any_time_reads_as_a_line_or_is_none(zone, moment):
+    body = json.dumps([{**GOOD[0], "bt": moment}, *GOOD[1:]]).encode()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TZ", zone)
+        time.tzset()
+        try:
+            assert read_alarm(body).line().endswith("Humidity Alert: Predicted=48.8% Actual=50.1%")
+        except AlarmError:
+            pass
+    time.tzset()
+
+
 GOOD = json.loads(ALARM.serialise())
 
 
@@ -96,6 +110,8 @@ GOOD = json.loads(ALARM.serialise())
         ([*GOOD, GOOD[2]], "temperature or humidity"),
         ([{**GOOD[0], "bn": "../x/"}, *GOOD[1:]], "name"),
         ([{**GOOD[0], "bt": 1e300}, *GOOD[1:]], "time"),
+        ([{**GOOD[0], "bt": 253402300799}, *GOOD[1:]], "time"),  # in Rome in the year 10000
+        ([{**GOOD[0], "bt": -1e18}, *GOOD[1:]], "time"),
         ([{**GOOD[0]}, {**GOOD[1], "v": "x"}], "number"),
         ([*GOOD, *({"n": f"m{n}", "v": 1} for n in range(20))], "records"),
     ],
