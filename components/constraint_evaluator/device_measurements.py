@@ -122,7 +122,7 @@ def _from_registry(url: str, model: str) -> list[Measurement]:
     try:
         if reply.status != 200:
             raise ValueError
-        values = json.loads(reply.body)["measurements"]
+        values = list(json.loads(reply.body)["measurements"])
     except (KeyError, TypeError, ValueError, RecursionError):
         raise InputError(
             f"{url}: gives no measurements (status {reply.status}); is it a registry?"

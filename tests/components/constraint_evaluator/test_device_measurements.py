@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
+import threading
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +115,23 @@ def test_a_registry_that_was_told_by_a_device(tmp_path: Path) -> None:
             read_measurements(f"{url}/models", "tiny")
     with pytest.raises(InputError, match="cannot be reached"):
         read_measurements(url, "tiny")
+
+
+@pytest.mark.parametrize("said", [b"[]", b'{"measurements": null}', b'{"measurements": 7}'])
+def test_something_that_is_no_registry(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            asking, _ = listening.accept()
+            with asking:
+                asking.recv(10_000)
+                asking.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(said) + said)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(InputError, match=r"gives no measurements \(status 200\)"):
+            read_measurements(f"http://127.0.0.1:{listening.getsockname()[1]}", "tiny")
+        thread.join()
 
 
 def packed_sha256(model: bytes) -> str:
