@@ -76,9 +76,9 @@ class Fleet:
 
     def listen(self) -> None:
         """Takes in what has happened, waiting for it a moment; raises :class:`Fault`."""
-        ready = wait(self._pipes, _TICK_S)
+        wait(self._pipes, _TICK_S)
         for pipe in self._pipes:
-            if pipe in ready:
+            while pipe.poll():
                 told = _received(pipe)
                 if isinstance(told, Looked):
                     self._note(told)
