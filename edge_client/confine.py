@@ -23,4 +23,6 @@ def confine(memory: int, cpu_s: int | None = None) -> None:
     if cpu_s is not None:
         limits.append((resource.RLIMIT_CPU, cpu_s))
     for what, limit in limits:
-        resource.setrlimit(what, (limit, limit))
+        allowed = resource.getrlimit(what)[1]  # who started us may have set less
+        least = limit if allowed == resource.RLIM_INFINITY else min(limit, allowed)
+        resource.setrlimit(what, (least, least))
