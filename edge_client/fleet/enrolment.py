@@ -157,7 +157,7 @@ def write_enrolment(home: Home, enrolment: Enrolment, root: Path) -> None:
         OSError: the folder cannot be written.
     """
     data = read_root(root)
-    _check_root(data, str(root))
+    check_root(data, str(root))
     home.make()
     with home.updating(_LOCK_S):
         if not home.root.exists() or home.root.read_bytes() != data:
@@ -166,7 +166,8 @@ def write_enrolment(home: Home, enrolment: Enrolment, root: Path) -> None:
         write_whole(home.enrolment, json.dumps(enrolment.to_json(), indent=1).encode() + b"\n")
 
 
-def _check_root(data: bytes, name: str) -> None:
+def check_root(data: bytes, name: str) -> None:
+    """Whether it is root metadata; raises :class:`EnrolmentError`."""
     from tuf.api.exceptions import RepositoryError
     from tuf.api.metadata import Metadata, Root
 

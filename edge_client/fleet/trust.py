@@ -21,7 +21,7 @@ from edge_client.files import sha256_of, sync_folder
 from edge_client.fleet.channel import MAX_CHANNEL_BYTES, ChannelError, ChannelState
 from edge_client.fleet.clock import TrustedClock
 from edge_client.fleet.diagnosis import diagnose
-from edge_client.fleet.enrolment import read_root
+from edge_client.fleet.enrolment import EnrolmentError, check_root, read_root
 from edge_client.fleet.errors import (
     ExpiredRefused,
     FleetError,
@@ -38,7 +38,8 @@ from edge_client.fleet.paths import METADATA, TARGETS, bundle_target, channel_ta
 from edge_client.fleet.report import utc_text
 
 _CHANNELS = "channels"
-_CONFIG = UpdaterConfig(max_root_rotations=64, max_delegations=4)
+# Roots are counted from the one given at enrolment; those seen before are read from the disk.
+_CONFIG = UpdaterConfig(max_root_rotations=1024, max_delegations=4)
 Progress = Callable[[int], None]
 
 
@@ -89,6 +90,10 @@ class Trust:
             OSError: metadata cannot be kept.
         """
         root = read_root(self._home.root)
+        try:
+            check_root(root, str(self._home.root))
+        except EnrolmentError as error:
+            raise EnrolmentError(f"{error}; enrol again") from None
         folder = self._home.trusted
         clock = self._home.clock
         for left in (*folder.glob("tmp*"), *clock.parent.glob(f".{clock.name}.*")):
@@ -176,13 +181,16 @@ class Trust:
             RegistryAway: it broke off; what came is kept.
             OSError: it cannot be written.
         """
+        resumed = partial.exists()
         self._fetcher.download_whole(self._url(target), partial, target.length, progress)
         size = partial.stat().st_size
-        if size != target.length or sha256_of(partial) != target.sha256:
-            partial.unlink()
-            kind = HashRefused if size == target.length else LengthRefused
-            raise kind(f"{target.path}: not the {target.length} bytes that were signed")
-        return partial
+        if size == target.length and sha256_of(partial) == target.sha256:
+            return partial
+        partial.unlink()
+        if resumed:  # a power cut may have damaged what was there: that is nobody's attack
+            return self.download(target, partial, progress)
+        kind = HashRefused if size == target.length else LengthRefused
+        raise kind(f"{target.path}: not the {target.length} bytes that were signed")
 
     def close(self) -> None:
         """Closes the connection kept alive."""
