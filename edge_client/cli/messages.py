@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 def say(text: object) -> None:
     """One line on standard error, even where a file name has line breaks in it."""
-    print("ml4iot-edge:", " ".join(str(text).split()), file=sys.stderr)
+    # In one piece: what two threads say at once stays two lines.
+    sys.stderr.write(f"ml4iot-edge: {' '.join(str(text).split())}\n")
 
 
 @contextmanager

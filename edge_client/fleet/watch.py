@@ -96,7 +96,7 @@ class Watch:
                 f"{self._enrolment.device} follows {names} at {self._enrolment.registry}, "
                 f"broker {self._broker or 'none'}",
             )
-            self._tick(stop)
+            self._tick(stop, worker)
             self._notifier.stopping()
             with self._changed:
                 self._ending = True
@@ -134,11 +134,13 @@ class Watch:
         with connection:
             yield
 
-    def _tick(self, stop: threading.Event) -> None:
+    def _tick(self, stop: threading.Event, worker: threading.Thread) -> None:
         """What is done every second, in the main thread."""
         usage_due = time.monotonic() + USAGE_S
         while not stop.is_set():
             busy = self._busy
+            if not worker.is_alive():
+                raise FleetError("the updates have stopped for no known reason; start it again")
             if busy is None or time.monotonic() - busy[1] < STUCK_S:
                 self._notifier.alive()
             for model, report in self._in_use.items():
@@ -232,7 +234,8 @@ class Watch:
         if about and self._said.get(about) == line:
             return
         self._said[about] = line
-        self._tell(line)
+        with contextlib.suppress(OSError):  # a log on a full disk is no reason to stop serving
+            self._tell(line)
         self._notifier.status(line)
 
 

@@ -101,7 +101,8 @@ class Connection:
             on_ready: called on the MQTT thread whenever the broker has our subscriptions.
             on_lost: called on the MQTT thread when the broker is lost.
             on_refused: called on the MQTT thread whenever a broker that was lost, or is waited
-                for, is there and does not want us; it is asked again by and by.
+                for, is there and does not want us, or was never there yet; it is asked again by
+                and by.
             client_id: instead of an id that ends at random one of our own, no other client's at
                 the same time: the broker then keeps our subscriptions and, at QoS 1, what is said
                 there while we are gone.
@@ -267,6 +268,8 @@ class Connection:
         error = sys.exc_info()[1]
         if isinstance(error, ssl.SSLError):
             self._refuse(self._mistrust(error))
+        elif isinstance(error, OSError) and self._patient and not self.sessions:
+            self._refuse(f"is not there ({error.strerror or error})")  # its name may be mistyped
 
     def _subscribed(self, client: Any, data: Any, mid: int, reasons: Any, properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):

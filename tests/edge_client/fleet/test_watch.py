@@ -14,6 +14,7 @@ from collections import deque
 
 import pytest
 
+from edge_client.errors import EdgeError
 from edge_client.fleet import watch
 from edge_client.fleet.in_use import ModelInUse, load_installed
 from edge_client.fleet.probation import FIRST_USES
@@ -169,6 +170,45 @@ def test_polling_without_a_broker(repository, device):
         eventually(lambda: state(home, "tones")[0] == "1")
         repository.offer("2")
         eventually(lambda: state(home, "tones")[0] == "2")
+
+
+def test_a_broker_whose_name_is_mistyped(device, tmp_path):
+    enrolment, home = with_broker(device, Mosquitto(tmp_path))  # not started
+    with service(home) as process:
+        eventually(lambda: "is not there" in "".join(process.lines))
+    assert f"broker {enrolment.broker.address}: is not there (Conn" in "".join(process.lines)
+
+
+def test_a_log_that_cannot_be_written(repository, device):
+    """Such as on a full disk: the models go on."""
+    _, home = with_broker(device, None, poll_s=1.0)
+    repository.offer("1")
+    command = [sys.executable, "-m", "edge_client", "pull", "--watch", "--home", home.path]
+    with (
+        open("/dev/full", "w") as full,
+        subprocess.Popen(command, cwd=REPOSITORY, stderr=full) as process,
+    ):
+        try:
+            eventually(lambda: state(home, "tones")[0] == "1")
+            repository.offer("2")
+            eventually(lambda: state(home, "tones")[0] == "2")
+        finally:
+            process.terminate()
+        assert process.wait(LIMIT_S) == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_service_that_cannot_update_any_more_ends(repository, device, monkeypatch):
+    """Whoever starts it again helps; a watchdog that is fed does not."""
+
+    def fail(_):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(watch.Updater, "prepare", fail)
+    monkeypatch.setattr(watch, "TICK_S", 0.05)
+    repository.offer("1")
+    with pytest.raises(EdgeError, match="start it again"):
+        Watch(*with_broker(device, None), print).run(threading.Event())
 
 
 def test_last_will_of_a_service_that_was_killed(repository, device, broker, listener):
