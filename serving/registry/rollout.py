@@ -125,9 +125,10 @@ def judge(
     if rollout.status is Status.RUNNING:
         rollout = replace(rollout, waited_s=rollout.waited_s + max(elapsed_s, 0.0))
     impatient = rollout.waited_s >= rollout.plan.patience_s
+    # Who begins while it is paused, such as a device that comes back, is not late for anything.
+    late = impatient and rollout.status is Status.RUNNING
     for index, group in enumerate(counts):
-        current = index == rollout.reached
-        failed = group.failed + (group.begun if current and impatient else 0)
+        failed = group.failed + (group.begun if late and index == rollout.reached else 0)
         if _too_many(failed, group, rollout.plan):
             name = rollout.plan.groups[index].name
             why = f"{failed} of {group.there} devices of group {name} failed"

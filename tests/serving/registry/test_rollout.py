@@ -149,6 +149,13 @@ def test_patience_leaves_out_who_is_away_but_not_who_has_begun():
     assert judge(rollout, [idle], PATIENCE_S, NOW).status is Status.PAUSED
 
 
+def test_who_comes_back_and_begins_while_it_is_paused_is_no_failure():
+    rollout = begun(Group("tenth", share=0.1), errors=0.05, minimum=9)
+    paused = judge(rollout, [Counts(10, active=8, away=2)], PATIENCE_S, NOW)
+    assert paused.status is Status.PAUSED
+    assert judge(paused, [Counts(10, active=8, begun=2)], 1, NOW) == paused
+
+
 def test_success_out_of_reach_pauses_at_once():
     rollout = begun(Group("tenth", share=0.1), errors=0.5)
     stopped = judge(rollout, [Counts(10, active=6, failed=4)], 1, NOW)
