@@ -97,6 +97,8 @@ class Devices:
         row = Row(said.who, said.kind, said.what, payload or None, time.time())
         try:
             with self._lock:
+                if row.payload is None and not self._knows(row):
+                    return  # nothing to be written, however many of them there are
                 self._take(row)
                 self._unwritten[row.device, row.kind, row.what] = row
         except FleetError as error:
@@ -169,6 +171,14 @@ class Devices:
             device.usage[row.what] = usage
         device.heard_at = max(device.heard_at, row.heard_at)
         self._devices[row.device] = device
+
+    def _knows(self, row: Row) -> bool:
+        device = self._devices.get(row.device)
+        if device is None:
+            return False
+        if row.kind == "status":
+            return device.status is not None
+        return row.what in (device.models if row.kind == "model" else device.usage)
 
     def _refuse(self, device: str, error: FleetError) -> None:
         self.refused += 1

@@ -44,9 +44,9 @@ class ReportsFile:
         try:
             self._database = self._opened()
             self.rows()
+        except sqlite3.OperationalError as error:  # a full disk, no permission, in use
+            raise OSError(f"{path}: cannot be used ({error})") from error
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and not path.exists():
-                raise OSError(f"{path}: cannot be made ({error})") from error
             log.warning("%s cannot be read (%s); begun anew", path, error)
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
