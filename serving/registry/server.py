@@ -52,7 +52,11 @@ def serve(options: RegistryOptions, bound: socket.socket, when_ready: Callable[[
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    with (folder / ".serving").open("wb") as file:
+    try:
+        opened = (folder / ".serving").open("wb")
+    except OSError as error:
+        raise UsageError(f"{error.filename}: cannot be written: {error.strerror}") from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -381,13 +381,27 @@ def test_a_rotation_is_taken_up_while_it_serves(filled, tmp_path):
         assert pi.channel("tones", "stable").version == "1.0"
 
 
-def test_one_folder_is_served_once(service):
-    command = [sys.executable, "-m", "serving.registry", "serve", str(service.operator.folder)]
+def not_served(folder, log_file):
+    """What ``serve`` says of a folder that it does not serve."""
+    command = [sys.executable, "-m", "serving.registry", "serve", str(folder), "--port", "0"]
     done = subprocess.run(
-        [*command, "--port", "0"], capture_output=True, text=True, timeout=60, check=False
+        [*command, "--log-file", str(log_file)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
-    assert done.returncode == 2
-    assert "served by another process" in done.stderr and done.stderr.count("\n") == 1
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_one_folder_is_served_once(service, tmp_path):
+    assert "served by another process" in not_served(service.operator.folder, tmp_path / "log")
+
+
+def test_a_folder_that_cannot_be_written_is_not_taken_for_a_port(operator, tmp_path):
+    (operator.folder / ".serving").mkdir()
+    assert f"{operator.folder}/.serving: cannot be" in not_served(operator.folder, tmp_path / "log")
 
 
 def test_a_request_in_flight_is_answered_when_it_stops(filled, tmp_path):
