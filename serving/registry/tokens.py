@@ -10,7 +10,8 @@ import json
 import re
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -19,6 +20,7 @@ from edge_client.fields import FieldError, Fields, strict_json
 from edge_client.files import write_whole
 from edge_client.fleet.names import NAME, check_name
 from serving.options import UsageError
+from serving.registry.transaction import exclusive
 
 Role = Literal["push", "operate", "device"]
 ROLES: tuple[str, ...] = get_args(Role)
@@ -67,7 +69,7 @@ class Tokens:
             UsageError: the name has a token, or the file cannot be written.
         """
         check_name(name, "name")
-        with self._lock:
+        with self._alone():
             holders = _read(self._path)
             if any(holder.name == name for holder in holders):
                 raise UsageError(f"{name} has a token; remove it first, and the old one is void")
@@ -80,12 +82,24 @@ class Tokens:
 
     def remove(self, name: str) -> None:
         """Makes the token of a name void. Raises `UsageError` where it has none."""
-        with self._lock:
+        with self._alone():
             holders = _read(self._path)
             kept = [holder for holder in holders if holder.name != name]
             if len(kept) == len(holders):
                 raise UsageError(f"{name[:80]!r} has no token in {self._path}")
             _write(self._path, kept)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else changes the file meanwhile, in another process neither."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(self._path.parent))
+            except OSError as error:
+                raise UsageError(
+                    f"{error.filename}: cannot be written: {error.strerror}"
+                ) from error
+            yield
 
     def _look(self) -> None:
         found = _stamp(self._path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -67,6 +68,14 @@ def test_tokens(typed, operator):
     assert running.holder(token.strip()) is None  # without being opened again
     status, _, complained = typed("token", "remove", operator.folder, "ada")
     assert status == 2 and "has no token" in complained
+
+
+def test_tokens_made_at_once_are_all_kept(operator):
+    names = [f"pi-{number}" for number in range(12)]
+    with ThreadPoolExecutor(6) as pool:  # each as a process of its own does
+        made = list(pool.map(lambda name: Tokens(operator.folder).add(name, "device"), names))
+    known = Tokens(operator.folder)
+    assert [holder and holder.name for holder in map(known.holder, made)] == names
 
 
 def test_rotate(typed, operator):
