@@ -6,6 +6,7 @@ which devices find all the rest. What is read comes from memory.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,11 +17,19 @@ from tuf.api.metadata import Metadata, Targets
 
 from edge_client.fleet.channel import ChannelState
 from serving.options import UsageError
-from serving.registry.contents import CHANNELS, Contents, load_contents, target_file
+from serving.registry.contents import (
+    CHANNELS,
+    Contents,
+    load_contents,
+    target_file,
+    versioned,
+)
 from serving.registry.files import TIMESTAMP, StaticFiles
 from serving.registry.keys import read_key
 from serving.registry.signing import LIFE, ONLINE, Change, following
 from serving.registry.transaction import change, exclusive, recover
+
+_NUMBERED = re.compile(rf"metadata/([1-9][0-9]{{0,8}})\.(targets|snapshot|{CHANNELS})\.json")
 
 
 def utc_now() -> datetime:
@@ -125,15 +134,15 @@ class Repository:
         limit = self._now().timestamp() - 2 * LIFE["timestamp"].total_seconds()
         known = self.files.known
         gone = set()
-        for path in known:
-            number, _, role = path.removeprefix("metadata/").partition(".")
-            if role in ("targets.json", "snapshot.json", f"{CHANNELS}.json"):
-                later = f"metadata/{int(number) + 1}.{role}"
-                if later in known and (self.folder / later).stat().st_mtime < limit:
-                    gone.add(path)
+        # By the whole path: a channel may be called as a role is, and operators leave copies there.
+        numbered = {path: found for path in known if (found := _NUMBERED.fullmatch(path))}
+        for path, found in numbered.items():
+            later = versioned(found[2], int(found[1]) + 1)
+            if later in known and (self.folder / later).stat().st_mtime < limit:
+                gone.add(path)
         kept: set[str] = set()
-        for path in known - gone:
-            if path.endswith(f".{CHANNELS}.json"):
+        for path, found in numbered.items():
+            if path not in gone and found[2] == CHANNELS:
                 offered = Metadata[Targets].from_file(str(self.folder / path)).signed.targets
                 kept.update(target_file(t.get_prefixed_paths()[0]) for t in offered.values())
         gone.update(p for p in known if p.startswith("targets/channels/") and p not in kept)

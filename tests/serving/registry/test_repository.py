@@ -13,6 +13,7 @@ from serving.options import UsageError
 from serving.registry.create import KeyCounts, create
 from serving.registry.errors import ConflictError, NotFoundError
 from serving.registry.repository import Repository
+from serving.registry.store import Store
 from tests.serving.registry.operator_side import (
     Operator,
     bundle,
@@ -178,6 +179,17 @@ def test_what_only_expired_metadata_refers_to_is_removed(operator, tmp_path):
     pi = device(tmp_path / "pi", operator)
     assert pi.channel("tones", "stable").version == "1.2"
     assert pi.bundle("tones", "1.0") == bundle("tones", "1.0")
+
+
+@pytest.mark.parametrize("channel", ["channels", "targets", "snapshot"])
+def test_a_channel_called_as_a_role_hinders_no_renewal(operator, channel):
+    store = operator.store()
+    push(operator, store, "tones", "1.0", channel)
+    (operator.folder / "metadata/old.targets.json").write_bytes(b"a copy")
+    late = Clock(datetime.now(timezone.utc).replace(microsecond=0) + timedelta(hours=13))
+    repository = Repository(operator.folder, late)
+    assert repository.renew()
+    assert Store(repository).channel("tones", channel).version == "1.0"
 
 
 def test_a_second_process_follows(operator):
