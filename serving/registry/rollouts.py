@@ -268,7 +268,10 @@ class Rollouts:
         """Moves the channels to where the files say they are, after a kill in between."""
         for rollout in self._alive():
             log.info("rollout %s is taken up: %s", rollout.id, rollout.status.value)
-            self._point(rollout)
+            try:
+                self._point(rollout)
+            except Refusal as error:  # a full disk; or a copy of only a part of the folder is back
+                log.error("rollout %s: %s; tried again", rollout.id, error)
         for channel in self._store.channels():
             if channel.rollout is not None and channel.rollout.id not in self._rollouts:
                 log.error("rollout %s has no file any more; reverted", channel.rollout.id)

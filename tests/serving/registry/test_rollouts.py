@@ -281,6 +281,18 @@ def test_a_full_disk_is_said_and_the_step_not_taken(registry, monkeypatch):
     assert offers(registry)["pi-0"] == OLD
 
 
+def test_a_rollout_that_cannot_be_taken_up_does_not_keep_the_registry_down(folder, caplog):
+    """As after a copy of metadata and targets that is older than that of the state."""
+    rollout = opened(folder).rollouts.begin(plan(), "olga")
+    file = folder.folder / f"state/rollouts/{rollout.id}.json"
+    file.write_text(file.read_text().replace(f'"version": "{NEW}"', '"version": "9.9"'))
+    again = opened(folder)
+    again.rollouts.look()
+    assert f"rollout {rollout.id}: no version 9.9" in caplog.text
+    again.rollouts.abort(rollout.id, "olga")
+    assert set(offers(again).values()) == {OLD}
+
+
 def test_old_ones_are_forgotten_before_there_are_too_many(registry, monkeypatch):
     monkeypatch.setattr(module, "MAX_ROLLOUTS", 2)
     ids = []
