@@ -37,26 +37,27 @@ class Printer:
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._failed = False
 
-    def __call__(self, said: Arrived) -> None:
-        """Takes one message."""
+    def __call__(self, said: Arrived) -> bool:
+        """Takes one message; False where it is an alarm that could not be printed."""
         if self._failed:
-            return
+            return False
         try:
             alarm = read_alarm(said.payload)
         except AlarmError as error:
             self._on_other(error)
-            return
+            return True
         # At QoS 1 a message comes at least once: again when the broker was lost on the way.
         mark = hashlib.sha256(said.topic.encode() + b"\0" + said.payload).digest()
         if mark in self._known:
-            return
+            return True
         try:
             self._show(alarm.line())
         except OSError as error:
             self._failed = True
             self._on_failure(error)
-            return
+            return False
         self.printed += 1
         self._known[mark] = None
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
+        return True

@@ -75,7 +75,7 @@ class Connection:
         broker: Broker,
         name: str,
         subscriptions: Sequence[Subscription],
-        on_message: Callable[[Arrived], None],
+        on_message: Callable[[Arrived], bool | None],
         largest: int,
         *,
         presence: Presence | None = None,
@@ -93,7 +93,8 @@ class Connection:
             name: beginning of the client's id, which ends at random: a broker throws out the
                 first of two clients of the same id.
             subscriptions: none, for a client that only publishes.
-            on_message: called on the MQTT thread, to be quick and raise nothing.
+            on_message: called on the MQTT thread, to be quick and raise nothing; where it gives
+                False the broker is not told that a message of QoS 1 has arrived.
             largest: payloads of more bytes are not handed on, only counted.
             presence: published after every subscription; the last will empties it.
             will: said by the broker when we are lost, and by ourselves when we leave; in place
@@ -138,6 +139,7 @@ class Connection:
             clean_session=client_id is None,
             protocol=MQTTv311,
             largest=largest,
+            manual_ack=True,
         )
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         self._client.max_queued_messages_set(MAX_QUEUED)
@@ -308,15 +310,21 @@ class Connection:
             self._on_lost()
 
     def _message(self, client: Any, data: Any, message: MQTTMessage) -> None:
+        if self._taken(message):
+            client.ack(message.mid, message.qos)
+
+    def _taken(self, message: MQTTMessage) -> bool:
         if len(message.payload) > self._largest:
             self.too_large += 1
-            return
+            return True
         try:
             topic = message.topic
         except UnicodeDecodeError:  # no topic of ours
-            return
-        self._on_message(
-            Arrived(topic, bytes(message.payload), message.retain, time.perf_counter())
+            return True
+        payload = bytes(message.payload)
+        return (
+            self._on_message(Arrived(topic, payload, message.retain, time.perf_counter()))
+            is not False
         )
 
 

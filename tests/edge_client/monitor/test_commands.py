@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -14,6 +16,8 @@ from edge_client.monitor.alarm import Alarm
 from edge_client.monitor.quantities import HUMIDITY
 from edge_client.monitor.topics import MonitorTopics
 from tests.edge_client.monitor.house import (
+    COMMAND,
+    LIMIT_S,
     Listener,
     Mosquitto,
     Program,
@@ -138,6 +142,25 @@ def test_what_is_raised_while_nobody_listens_is_printed_later(broker, model, cli
         eventually(lambda: len(third.lines) >= 94)
         assert third.interrupt() == 0
         assert len(third.lines) == 94
+
+
+def test_what_could_not_be_printed_is_printed_later(broker, tmp_path):
+    listening = ("alarms", "--broker", broker.address, "--session", "pipe")
+    reading, writing = os.pipe()
+    command = [*COMMAND, *listening]
+    with subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE) as first:
+        os.close(writing)
+        assert b"listens" in first.stderr.readline()
+        os.close(reading)  # whoever read has seen enough
+        with Listener(broker) as listener:
+            for number in range(3):
+                alarm = Alarm(HUMIDITY, 1, 2, 0.5, 1e9 + number, "pi-1", "")
+                listener.publish("ml4iot/devices/pi-1/alarms/humidity", alarm.serialise())
+        assert first.wait(LIMIT_S) == 0
+    with Program(tmp_path / "2", *listening) as second:
+        eventually(lambda: len(second.lines) >= 3)
+        assert second.interrupt() == 0
+        assert len(second.lines) == 3
 
 
 def test_a_broker_that_is_away_at_the_start_is_waited_for(broker, model, climbing, tmp_path):

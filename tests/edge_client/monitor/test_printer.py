@@ -64,8 +64,8 @@ def test_it_remembers_so_much_and_no_more(monkeypatch):
 
 def test_when_nobody_reads_any_more_it_ends():
     shown = Shown(broken=True)
-    shown.printer(arrived())
-    shown.printer(arrived(replace(ALARM, actual=1.0)))
+    taken = [shown.printer(arrived()), shown.printer(arrived(replace(ALARM, actual=1.0)))]
+    assert taken == [False, False]  # the broker keeps both
     assert len(shown.failures) == 1
     assert shown.printer.printed == 0
 
