@@ -31,7 +31,7 @@ class Publisher:
         broker: Broker,
         topics: MonitorTopics,
         home_assistant: str,
-        on_refused: Callable[[BrokerError], None],
+        tell: Callable[[BrokerError], None],
     ) -> None:
         """Connects nothing yet; see :meth:`__enter__`.
 
@@ -39,11 +39,14 @@ class Publisher:
             broker: where.
             topics: of the device.
             home_assistant: prefix of its discovery; empty where it is not to find the sensors.
-            on_refused: called on another thread when the broker is there but does not want us.
+            tell: called on another thread when the broker is lost, is not there, or is there but
+                does not want us.
         """
         self.all_said = True  # when it was left: whether the broker has all alarms
         self._topics = topics
         self._home_assistant = home_assistant
+        self._tell = tell
+        self._leaving = False
         self._connection = Connection(
             broker,
             "ml4iot-monitor",
@@ -52,7 +55,8 @@ class Publisher:
             0,
             will=Will(topics.presence, _OFFLINE),
             on_ready=self._introduce,
-            on_refused=on_refused,
+            on_lost=self._lost,
+            on_refused=tell,
             patient=True,
         )
 
@@ -72,6 +76,7 @@ class Publisher:
         trace: TracebackType | None,
     ) -> None:
         self.all_said = self._connection.flush(LEAVE_S if self._connection.ready else 0)
+        self._leaving = True
         self._connection.__exit__(kind, error, trace)
 
     def sample(self, sample: Sample) -> None:
@@ -89,6 +94,11 @@ class Publisher:
         """Sees to it that an alarm is said; whether there was room for it."""
         topic = self._topics.alarm(alarm.quantity.name)
         return self._connection.publish(topic, alarm.serialise(), qos=1)
+
+    def _lost(self) -> None:
+        if not self._leaving:
+            broker = self._connection.broker
+            self._tell(BrokerError(f"broker {broker}: lost; alarms wait until it is back"))
 
     def _introduce(self) -> None:
         topics = self._topics

@@ -76,6 +76,7 @@ def test_what_is_measured_is_said_and_what_was_not_foreseen_is_printed(
             assert m.lines == []
             m.says("pi-1 watches")
             m.says("100 samples, 0 missing, 94 compared")
+            assert "lost" not in m.said
         counts = json.loads(summary.read_text())
         assert counts["alarms"] == {"temperature": 94, "humidity": 0}
         assert counts["mean_absolute_error"] == {"temperature": 1.0, "humidity": 0.1}
@@ -110,6 +111,7 @@ def test_no_alarm_is_lost_or_doubled_when_the_broker_restarts(broker, model, cli
             broker.stop()
             before = len(alarms.lines)
             alarms.says("lost; waiting")
+            m.says("lost; alarms wait until it is back")
             broker.start()
             # Some of the alarms of the time between, long before all are through.
             eventually(lambda: len(alarms.lines) > before)
