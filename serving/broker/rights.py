@@ -19,15 +19,18 @@ class Right(NamedTuple):
     topics: str
 
 
-# What is under a name belongs to whoever logs in under it.
-OWN = (Right("readwrite", "ml4iot/devices/%u/#"),)
+# What is under a name belongs to the device that logs in under it; the registry's host can measure
+# as well. A reader has none: what it said there would count as a device's word.
+OWN = Right("readwrite", "ml4iot/devices/%u/#")
 OF_ROLE: dict[Role, tuple[Right, ...]] = {
     "device": (
+        OWN,
         Right("read", "ml4iot/models/#"),
         Right("write", "homeassistant/+/%h/#"),
         Right("read", "homeassistant/status"),
     ),
     "registry": (
+        OWN,
         Right("readwrite", "ml4iot/models/#"),
         Right("read", "ml4iot/devices/#"),
     ),
@@ -49,16 +52,16 @@ COOPERATING = (
 
 _HEAD = """\
 # Made by ml4iot-broker out of users.json; what is changed here is lost with the next user.
-# What a user may do is what stands below the name, and in the patterns; %u is the name.
+# What a user may do is what stands below the name.
 """
 
 
 def acl(users: Iterable[User]) -> str:
     """Mosquitto's ``acl_file``."""
-    lines = [_HEAD, *(f"pattern {access} {topics}" for access, topics in OWN)]
+    lines = [_HEAD]
     for user in users:
         lines += ["", f"user {user.name}"]
-        for access, topics in _beyond_own(user):
+        for access, topics in _rights(user):
             lines.append(f"topic {access} {_named(topics, user)}")
     return "\n".join(lines) + "\n"
 
@@ -71,9 +74,9 @@ def allows(user: User, access: Literal["read", "write"], topics: str) -> bool:
         access: to read or to write.
         topics: a topic; for reading also a filter, all of which must be allowed.
     """
-    rights = (*OWN, *_beyond_own(user))
     return any(
-        access in right.access and _covers(_named(right.topics, user), topics) for right in rights
+        access in right.access and _covers(_named(right.topics, user), topics)
+        for right in _rights(user)
     )
 
 
@@ -86,7 +89,7 @@ def _named(topics: str, user: User) -> str:
     return topics.replace("%u", user.name).replace("%h", home_assistant_name(user.name))
 
 
-def _beyond_own(user: User) -> Iterator[Right]:
+def _rights(user: User) -> Iterator[Right]:
     yield from OF_ROLE[user.role]
     if user.cooperates:
         yield from COOPERATING
