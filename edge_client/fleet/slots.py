@@ -162,7 +162,12 @@ class Slots:
             if active is None or active.version != version:
                 return None
             failure = Failure(active.version, reason, text, True, utc_text(time.time()))
-            self.journal.change(lambda state: state.with_failure(failure))
+            try:
+                self.journal.change(lambda state: state.with_failure(failure))
+            except OSError:  # on a full disk, going back comes first, and makes room
+                left = self._leave(active)
+                self.journal.change(lambda state: state.with_failure(failure))
+                return left
             return self._leave(active)
 
     def settle(self) -> InstalledSlot | None:

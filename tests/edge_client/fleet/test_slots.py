@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import tempfile
 
 import pytest
 
@@ -102,6 +104,22 @@ def test_an_interrupted_going_back_is_finished(slots, put):
     slots.journal.change(lambda _: journal)  # as if killed right after it was written
     assert slots.settle().version == "1"
     assert state(slots) == ("1", None)
+
+
+def test_going_back_on_a_full_disk(slots, put, home, monkeypatch):
+    """It comes first, and makes the room to remember why."""
+    put("1")
+    failing, usual = put("2").bundle, tempfile.mkstemp
+
+    def mkstemp(*arguments, **more):
+        if failing.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return usual(*arguments, **more)
+
+    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
+    assert slots.back("crash", "it fell", "2").version == "1"
+    assert state(slots) == ("1", None)
+    assert slots.journal.read().failure("2").reason == "crash"
 
 
 def test_a_bundle_that_rots_is_left_for_the_other(slots, put):
