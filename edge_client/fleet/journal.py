@@ -15,6 +15,7 @@ from edge_client.fleet.report import MAX_FAILED, MAX_REASON
 
 _MAX_BYTES = 2**18
 _MAX_PROVEN = 8
+_MAX_TRIALS = 2**31
 _LOCK_S = 10.0
 
 
@@ -35,6 +36,8 @@ class JournalState:
 
     failed: tuple[Failure, ...] = ()  # oldest first
     proven: tuple[str, ...] = ()  # versions that stood their first uses, oldest first
+    trying: str = ""  # the version that is being tried out, or was when the device went down
+    trials: int = 0  # of it that have begun, and did not end
 
     def failure(self, version: str) -> Failure | None:
         """Why this version is not to be tried again; None when it may be."""
@@ -55,11 +58,21 @@ class JournalState:
     def offered(self, version: str) -> JournalState:
         """The same, once a channel offers this version: failures of any other are past."""
         kept = tuple(each for each in self.failed if each.version == version)
-        return replace(self, failed=kept)
+        state = self if self.trying == version else self.tried_out()
+        return replace(state, failed=kept)
+
+    def trying_out(self, version: str) -> JournalState:
+        """The same, as a trial of this version begins."""
+        before = self.trials if self.trying == version else 0
+        return replace(self, trying=version, trials=before + 1)
+
+    def tried_out(self) -> JournalState:
+        """The same, once a trial has ended, however it did."""
+        return replace(self, trying="", trials=0)
 
     def retrying(self) -> JournalState:
         """The same, with every version to be tried again."""
-        return replace(self, failed=())
+        return replace(self.tried_out(), failed=())
 
 
 class Journal:
@@ -102,6 +115,8 @@ def _parse(data: bytes) -> JournalState:
         return JournalState(
             failed=tuple(_failure(part) for part in fields.mappings("failed", MAX_FAILED)),
             proven=fields.texts("proven", 0, _MAX_PROVEN),
+            trying="" if fields.missing("trying") else fields.text("trying", shortest=0),
+            trials=0 if fields.missing("trials") else fields.whole("trials", 0, _MAX_TRIALS),
         )
 
 

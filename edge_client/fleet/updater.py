@@ -33,6 +33,8 @@ from edge_client.fleet.trial import Trial
 from edge_client.fleet.trust import Target, Trust
 
 _PATIENCE_S = 30.0  # for another update of this device
+# A power cut in the middle of a trial says nothing about the model; this many of them do.
+_TRIALS = 3
 # Faults of the version itself, which would be the same the next time.
 _LASTING = (BundleRefused, SelfTestRefused, LatencyRefused, CrashRefused)
 
@@ -218,7 +220,7 @@ class _Update:
         self._say("verified", 1.0)
         self._check(bundle, wanted)
         self._say("testing", 1.0)
-        self._trial(bundle, target.sha256, f"{self._model} {wanted}")
+        self._try_out(bundle, wanted, target.sha256)
         self._probation.begin(wanted)
         self._slots.switch(self._slots.install(bundle, wanted, target.sha256))
 
@@ -243,6 +245,17 @@ class _Update:
         if (manifest.name, manifest.version) != (self._model, wanted):
             bundle.unlink()
             raise BundleRefused(f"{name}: its bundle says it is {manifest.name} {manifest.version}")
+
+    def _try_out(self, bundle: Path, wanted: str, sha256: str) -> None:
+        journal, name = self._slots.journal, f"{self._model} {wanted}"
+        if journal.change(lambda state: state.trying_out(wanted)).trials > _TRIALS:
+            raise CrashRefused(
+                f"{name}: this device, or its update, went down {_TRIALS} times as it tried it out"
+            )
+        try:
+            self._trial(bundle, sha256, name)
+        finally:
+            journal.change(lambda state: state.tried_out())
 
     def _remember(self, wanted: str, refusal: UpdateRefused) -> None:
         failure = Failure(wanted, refusal.reason, str(refusal), False, utc_text(time.time()))

@@ -12,8 +12,10 @@ from edge_client.bundle import Budget
 from edge_client.fleet.channel import Rollout
 from edge_client.fleet.enrolment import EnrolmentError, write_enrolment
 from edge_client.fleet.errors import DeviceFailure, RegistryAway
+from edge_client.fleet.journal import JournalState
 from edge_client.fleet.probation import FIRST_USES, Probation
 from edge_client.fleet.slots import Slots
+from edge_client.fleet.trial import Trial
 from edge_client.fleet.updater import Updater
 from edge_client.fleet.usage import open_page
 from tests.edge_client.fleet.installed import keyword_bundle
@@ -170,6 +172,44 @@ def test_what_is_tried_again_is_judged_by_its_new_uses(repository, updater, slot
     use(FIRST_USES, 100.0)
     assert "has a median of" in probation.judge()
     assert versions(slots) == ("1", None)
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_what_takes_the_device_down_in_its_trial(repository, updater, slots, times):
+    """Once may be a power cut; again and again it is the model, and would be for ever."""
+    repository.offer("2")
+    for _ in range(times):
+        slots.journal.change(lambda journal: journal.trying_out("2"))
+    outcome = updater.update("tones")
+    if times == 3:
+        assert (outcome.state, outcome.reason, outcome.failed) == ("refused", "crash", ("2",))
+        assert versions(slots) == ("1", None)
+        slots.journal.change(lambda journal: journal.retrying())
+        assert updater.update("tones").state == "active"
+    assert versions(slots) == ("2", "1")
+    assert slots.journal.read() == JournalState()
+
+
+def test_a_trial_is_written_down_while_it_lasts(repository, device, slots):
+    class Seen(Trial):
+        def __call__(self, *arguments):
+            self.journal = slots.journal.read()
+            return super().__call__(*arguments)
+
+    repository.offer("2")
+    trial = Seen()
+    with Updater(*device, trial=trial) as updater:
+        assert updater.update("tones").state == "active"
+    assert (trial.journal.trying, trial.journal.trials) == ("2", 1)
+    assert slots.journal.read() == JournalState()
+
+
+def test_trials_of_another_version_do_not_count(repository, updater, slots):
+    for _ in range(3):
+        slots.journal.change(lambda journal: journal.trying_out("3"))
+    updater.update("tones")
+    repository.offer("3")
+    assert updater.update("tones").active.version == "3"
 
 
 def test_a_first_version_that_fails_in_use_stays_for_want_of_another(repository, updater, slots):
