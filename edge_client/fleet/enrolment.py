@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_client.fields import Fields, strict_json
-from edge_client.files import check_size, read_input, write_whole
+from edge_client.files import check_size, read_input, replace_link, write_whole
 from edge_client.fleet.errors import FleetError
 from edge_client.fleet.home import Home
 from edge_client.fleet.names import NAME, check_name
@@ -160,10 +160,24 @@ def write_enrolment(home: Home, enrolment: Enrolment, root: Path) -> None:
     check_root(data, str(root))
     home.make()
     with home.updating(_LOCK_S):
+        _check_links(home.path)
         if not home.root.exists() or home.root.read_bytes() != data:
             home.forget_trust()
             write_whole(home.root, data)
         write_whole(home.enrolment, json.dumps(enrolment.to_json(), indent=1).encode() + b"\n")
+
+
+def _check_links(folder: Path) -> None:
+    """Raises :class:`EnrolmentError` on a disk on which no update could ever be made active."""
+    probe = folder / ".link"
+    try:
+        replace_link(probe, "nowhere")
+    except PermissionError:
+        raise EnrolmentError(
+            f"{folder}: no symbolic link can be made here, as on a disk of FAT; name a folder on "
+            "another with --home"
+        ) from None
+    probe.unlink()
 
 
 def check_root(data: bytes, name: str) -> None:

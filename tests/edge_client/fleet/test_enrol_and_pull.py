@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -196,6 +197,17 @@ def test_a_home_that_cannot_be_written(run, served, root, tmp_path, monkeypatch)
     command = ("enrol", "--registry", served.url, "--root", root, "--id", "pi-1")
     status, _, err = run(*command, "--model", "tones")
     assert status == 2 and "cannot be written" in err[0]
+
+
+def test_a_home_on_a_disk_without_links(run, served, root, home, monkeypatch):
+    def symlink(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")  # as of Linux on FAT
+
+    monkeypatch.setattr(os, "symlink", symlink)
+    command = ("enrol", "--registry", served.url, "--root", root, "--id", "pi-1")
+    status, _, err = run(*command, "--model", "tones")
+    assert (status, len(err)) == (2, 1) and "FAT" in err[0]
+    assert not home.enrolment.exists()
 
 
 def test_help_brings_neither_tuf_nor_numpy():
