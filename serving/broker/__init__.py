@@ -5,7 +5,7 @@ The operator's is a folder made by ``ml4iot-broker init``:
 
 - ``folder`` is what lies in it, ``users`` who may log in, ``passwords`` how Mosquitto keeps them;
 - ``rights`` says who may write and read which topics;
-- ``authority`` is the private CA and the broker's certificate;
+- ``authority`` is the private CA and the broker's certificate; ``expiry`` says when they end;
 - ``configuration`` is what Mosquitto reads; ``running`` runs it, or where there is no Mosquitto
   ``embedded`` with ``embedded_rights``;
 - ``command`` is ``ml4iot-broker``.

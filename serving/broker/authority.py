@@ -88,6 +88,12 @@ def hosts_of(certificate: bytes) -> list[str]:
     return [str(name.value) for name in names.value]
 
 
+def validity(certificate: bytes) -> tuple[datetime, datetime]:
+    """From when until when a certificate is good. Raises ValueError for what is none."""
+    found = x509.load_pem_x509_certificate(certificate)
+    return found.not_valid_before_utc, found.not_valid_after_utc
+
+
 def _general_name(host: str) -> x509.GeneralName:
     with contextlib.suppress(ValueError):
         return x509.IPAddress(ipaddress.ip_address(host))

@@ -67,7 +67,7 @@ def create(
     server = issue(authority, hosts)
     template = Template(resources.files(__package__).joinpath(CONFIGURATION).read_text("utf-8"))
     configuration = template.substitute(
-        user=pwd.getpwuid(os.getuid()).pw_name, port=port, bind=f" {bind}" if bind else ""
+        user=_user_name(), port=port, bind=f" {bind}" if bind else ""
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,11 +86,21 @@ def create(
         made.add([REGISTRY], "registry")
         aside.chmod(0o755)
         aside.rename(path)  # over an empty folder at most
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
+    except BaseException as error:
+        shutil.rmtree(aside, ignore_errors=True)  # there are keys in it
+        if not isinstance(error, OSError):
+            raise
         problem = error.strerror if not path.exists() else "there is something in it"
         raise UsageError(f"{path}: cannot be made: {problem}") from error
     return BrokerFolder(path)
+
+
+def _user_name() -> str:
+    """Of whoever runs this; Mosquitto's own where the system has no name for them."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return "mosquitto"
 
 
 class BrokerFolder:
@@ -180,6 +190,12 @@ class BrokerFolder:
                 write_whole(self.path / SERVER, server.certificate + server.key, mode=0o600)
             except OSError as error:
                 raise UsageError(f"{error.filename}: {error.strerror}") from error
+            except UsageError:
+                raise
+            except ValueError as error:
+                raise UsageError(
+                    f"{self.path}: {CA_KEY}, {CA} or {SERVER} is damaged; restore it from a copy"
+                ) from error
 
     def write_for_mosquitto(self) -> None:
         """Makes passwords and acl anew, whatever became of them."""

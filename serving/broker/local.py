@@ -105,7 +105,7 @@ def start_broker(
             _wait_until_ready(process, host, port, what, log)
             yield RunningBroker(host, port, what, process)
         finally:
-            _stop(process)
+            stop(process)
 
 
 def _wait_until_ready(
@@ -133,7 +133,8 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends it: first it is asked to."""
     process.terminate()
     try:
         process.wait(STOP_TIMEOUT_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import socket
 import ssl
@@ -11,13 +12,15 @@ import sys
 import time
 from collections.abc import Callable
 
+from serving.broker.expiry import check_valid, expiring
 from serving.broker.folder import CONFIGURATION, RELOADED, BrokerFolder
-from serving.broker.local import START_TIMEOUT_S, STOP_TIMEOUT_S, find_mosquitto
+from serving.broker.local import START_TIMEOUT_S, find_mosquitto, stop
 from serving.open_files import allow_open_files
 from serving.options import UsageError, bind
 
 _PROBE_TIMEOUT_S = 2
 _LOOK_EVERY_S = 0.5
+_WARN_EVERY_S = 86400.0
 MAX_CONNECTIONS = 2**16  # as far as the system allows; each is an open file
 NO_MOSQUITTO = (
     "no mosquitto on PATH or in /usr/sbin, so an embedded broker stands in: its users and TLS are "
@@ -29,17 +32,19 @@ NO_MOSQUITTO = (
 def run_broker(folder: BrokerFolder, say: Callable[[str], None]) -> int:
     """Runs until SIGTERM or Ctrl-C, or until the broker ends; its exit status.
 
-    A change of users, rights or the certificate is taken over within a second.
+    A change of users, rights or the certificate is taken over within a second. In the last month of
+    a certificate's life it is said every day.
 
     Args:
         folder: what :func:`~serving.broker.folder.create` made.
         say: told the lines for people.
 
     Raises:
-        UsageError: the port cannot be had, or the broker does not start.
+        UsageError: a certificate is over, the port cannot be had, or the broker does not start.
         KeyboardInterrupt: on Ctrl-C, with the broker ended.
     """
     host, port = folder.listens()
+    check_valid(folder)
     folder.write_for_mosquitto()
     with bind(host or "0.0.0.0", port):
         pass
@@ -59,17 +64,26 @@ def run_broker(folder: BrokerFolder, say: Callable[[str], None]) -> int:
     try:
         _wait_until_ready(process, folder, host, port, what)
         print(f"{what} listens at {host or '*'}:{port} (TLS, CA {folder.ca})", flush=True)
-        _keep_up_to_date(process, folder, reloads=program is not None)
+        _keep_up_to_date(process, folder, say, reloads=program is not None)
         say(f"{what} ended with status {process.returncode}")
         return 1
     finally:
-        _stop(process)
+        stop(process)
 
 
-def _keep_up_to_date(process: subprocess.Popen[bytes], folder: BrokerFolder, reloads: bool) -> None:
-    """Until it ends, tells the broker what has changed."""
+def _keep_up_to_date(
+    process: subprocess.Popen[bytes],
+    folder: BrokerFolder,
+    say: Callable[[str], None],
+    reloads: bool,
+) -> None:
+    """Until it ends, tells the broker what has changed, and people what is about to expire."""
     known = _stamps(folder)
+    warned_at = -math.inf
     while True:
+        if time.monotonic() - warned_at >= _WARN_EVERY_S:
+            warned_at = time.monotonic()
+            _warn(folder, say)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_LOOK_EVERY_S)
             return
@@ -77,6 +91,15 @@ def _keep_up_to_date(process: subprocess.Popen[bytes], folder: BrokerFolder, rel
         if now != known and reloads:
             process.send_signal(signal.SIGHUP)
         known = now
+
+
+def _warn(folder: BrokerFolder, say: Callable[[str], None]) -> None:
+    try:
+        lines = expiring(folder)
+    except UsageError as error:  # the broker has read it, and goes on
+        lines = [str(error)]
+    for line in lines:
+        say(line)
 
 
 def _stamps(folder: BrokerFolder) -> list[tuple[int, int]]:
@@ -114,12 +137,3 @@ def _answers(host: str, port: int, context: ssl.SSLContext) -> bool:
     ):
         return True
     return False
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

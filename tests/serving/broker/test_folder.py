@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import subprocess
 import sys
@@ -11,8 +12,11 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from cryptography import x509
 
+from serving.broker import authority
+from serving.broker import folder as folder_module
 from serving.broker.authority import hosts_of, issue, make_authority
 from serving.broker.command import main
+from serving.broker.expiry import expiring
 from serving.broker.folder import BrokerFolder, create
 from serving.broker.passwords import matches
 from serving.options import UsageError
@@ -64,6 +68,54 @@ def test_what_is_made(folder, tmp_path):
     assert password not in "".join(
         each.read_text() for each in folder.path.iterdir() if each.is_file()
     )
+
+
+def test_what_cannot_be_made_whole_leaves_no_keys_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(BrokerFolder, "_password_file", lambda *_: tmp_path / "no/such/file")
+    with pytest.raises(UsageError, match="cannot be written"):
+        create(tmp_path / "broker", ["broker.example"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_user_without_a_name_makes_one(tmp_path, monkeypatch):
+    """As in a container that is run under a number."""
+    monkeypatch.setattr(folder_module.os, "getuid", lambda: 2**31 - 7)
+    made = create(tmp_path / "broker", ["broker.example"])
+    assert "\nuser mosquitto\n" in (made.path / "mosquitto.conf").read_text()
+
+
+@pytest.mark.parametrize(
+    ("life", "leeway", "says"),
+    [
+        (timedelta(days=-1), timedelta(days=30), "expired on .* ml4iot-broker renew"),
+        (timedelta(days=9), timedelta(days=-2), "set the clock"),
+    ],
+)
+def test_a_certificate_that_no_client_takes_is_told_before_the_start(
+    tmp_path, monkeypatch, run, life, leeway, says
+):
+    monkeypatch.setattr(authority, "SERVER_LIFE", life)
+    folder = create(tmp_path / "broker", ["broker.example"])
+    monkeypatch.setattr(authority, "_LEEWAY", leeway)
+    folder.renew()
+    status, _, (line,) = run("run", folder.path)
+    assert status == 2 and re.search(says, line)
+
+
+@pytest.mark.parametrize("command", ["run", "renew"])
+@pytest.mark.parametrize("name", ["ca.crt", "server.pem"])
+def test_a_damaged_certificate_costs_one_line(folder, run, name, command):
+    (folder.path / name).write_text("-----BEGIN CERTIFICATE-----\n")
+    status, _, (line,) = run(command, folder.path)
+    assert status == 2 and name in line
+
+
+def test_only_what_ends_within_a_month_is_said(folder, monkeypatch):
+    assert expiring(folder) == []
+    monkeypatch.setattr(authority, "SERVER_LIFE", timedelta(days=29))
+    folder.renew()
+    (line,) = expiring(folder)
+    assert "server.pem: expires on" in line and f"renew {folder.path}" in line
 
 
 def test_where_something_is_nothing_is_made(tmp_path):

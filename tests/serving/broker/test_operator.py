@@ -7,10 +7,12 @@ import secrets
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 
 from edge_client.mqtt.broker import BrokerError, open_broker
+from serving.broker import authority
 from tests.serving.broker.operators import COMMAND, LIMIT_S, Heard, Operator, client, eventually
 
 ALL = ("ml4iot/#", "homeassistant/#")
@@ -164,6 +166,13 @@ def test_another_certificate_is_taken_over_while_it_runs(mosquitto, tmp_path):
         eventually(lambda: certificate(operator.port) != before)
         with client(operator.as_user("registry", "localhost")) as made:
             assert made.ready
+
+
+def test_a_certificate_near_its_end_is_said_while_it_runs(mosquitto, tmp_path, monkeypatch):
+    monkeypatch.setattr(authority, "SERVER_LIFE", timedelta(days=9))
+    operator = Operator(tmp_path / "broker")
+    with operator.running():
+        eventually(lambda: any("server.pem: expires on" in line for line in operator.errors))
 
 
 def certificate(port):
