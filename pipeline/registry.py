@@ -55,7 +55,7 @@ def read_registry() -> RegistryTarget | None:
         root = target.read_root()
     with _named(_URL):
         try:
-            signer_for(key, fetch_trusted(url, root).root, url)
+            signer_for(key, fetch_trusted(url, root, target.seen).root, url)
         except RegistryAwayError as error:
             print(
                 f"warning: {_URL}: {error}; the run goes on, but its push needs the registry",

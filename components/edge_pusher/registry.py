@@ -54,6 +54,11 @@ class RegistryTarget:
             Connection(self.url).close()
             check_name(self.channel, "channel")
 
+    @property
+    def seen(self) -> Path:
+        """The folder beside the root that remembers which metadata the registry had last."""
+        return Path(f"{self.root}.seen")
+
     def read_token(self) -> str:
         """The token; raises ``InputError`` for a file that holds none."""
         with _as_input_error():

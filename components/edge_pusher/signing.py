@@ -6,7 +6,6 @@ The Update Framework, https://theupdateframework.github.io/specification/latest/
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,11 +14,16 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner, SSlibKey
-from tuf.api.exceptions import DownloadHTTPError, ExpiredMetadataError, RepositoryError
+from tuf.api.exceptions import (
+    BadVersionNumberError,
+    DownloadHTTPError,
+    ExpiredMetadataError,
+    RepositoryError,
+)
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 from tuf.ngclient import Updater
 
-from components.pushing import PushError
+from components.pushing import PushError, exclusive
 from edge_client.fleet.errors import FleetError, RegistryAway
 from edge_client.fleet.fetcher import Fetcher
 from edge_client.fleet.paths import METADATA, bundle_target
@@ -45,30 +49,35 @@ class Trusted:
         return None if target is None else target.hashes.get("sha256")
 
 
-def fetch_trusted(url: str, root: bytes) -> Trusted:
-    """Fetches and verifies the metadata of a registry.
+def fetch_trusted(url: str, root: bytes, seen: Path) -> Trusted:
+    """Fetches and verifies the metadata of a registry, and remembers them.
+
+    Without that a registry that somebody broke into could offer the metadata of last week, and have
+    another content signed for a version that devices have already.
 
     Args:
         url: of the registry.
         root: metadata that are trusted; newer ones are followed from there.
+        seen: folder of the metadata that were there the last time; made where it is missing.
 
     Raises:
         RegistryAwayError: it does not answer.
-        PushError: its metadata are not those of the root, or have expired.
+        PushError: its metadata are not those of the root, have expired or are older than those that
+            were there before; or they cannot be remembered.
     """
     fetcher = Fetcher(url)
     fetcher.begin()
-    with tempfile.TemporaryDirectory(prefix="ml4iot-push-") as folder, closing(fetcher):
+    with exclusive(seen.parent, seen.name, 0), closing(fetcher):
         try:
             Updater(
-                metadata_dir=folder,
+                metadata_dir=str(seen),
                 metadata_base_url=url.rstrip("/") + METADATA,
                 fetcher=fetcher,
                 bootstrap=root,
             ).refresh()
             return Trusted(
-                Metadata[Root].from_file(str(Path(folder, "root.json"))).signed,
-                Metadata[Targets].from_file(str(Path(folder, "targets.json"))),
+                Metadata[Root].from_file(str(seen / "root.json")).signed,
+                Metadata[Targets].from_file(str(seen / "targets.json")),
             )
         except RegistryAway as error:
             raise RegistryAwayError(str(error)) from None
@@ -83,6 +92,11 @@ def fetch_trusted(url: str, root: bytes) -> Trusted:
             raise PushError(
                 f"{url}: its metadata have expired ({error}); a registry that runs renews its "
                 "own, and `ml4iot-registry rotate` signs root and targets anew"
+            ) from None
+        except BadVersionNumberError as error:
+            raise PushError(
+                f"{url}: its metadata are older than those seen before ({_why(error)}), which "
+                "devices refuse; if a backup was restored, make the registry anew and enrol again"
             ) from None
         except (RepositoryError, ValueError) as error:
             raise PushError(

@@ -11,6 +11,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tuf.api.metadata import Metadata, Targets
@@ -85,7 +86,7 @@ def push_signed(target: RegistryTarget, data: bytes, manifest: Manifest) -> Rece
     refused: dict[int, str] = {}  # why, by the version of the metadata that were there
 
     def attempt() -> Receipt:
-        trusted = fetch_trusted(target.url, root)
+        trusted = fetch_trusted(target.url, root, target.seen)
         before = trusted.targets.signed.version
         if before in refused:  # nobody came first: to sign again would change nothing
             raise PushError(refused[before])
@@ -107,7 +108,10 @@ def push_signed(target: RegistryTarget, data: bytes, manifest: Manifest) -> Rece
             raise
 
     try:
-        return _patiently(attempt)
+        receipt = _patiently(attempt)
+        with suppress(RegistryAwayError):  # to remember what was signed just now
+            fetch_trusted(target.url, root, target.seen)
+        return receipt
     finally:
         connection.close()
 

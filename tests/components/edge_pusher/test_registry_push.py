@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -88,6 +89,31 @@ def test_pushes_at_the_same_time_all_come_in(registry: Running, bundle: Make) ->
     assert all(receipt.new for receipt in receipts)
     known = registry.registry.store.model("th-a").versions
     assert sorted(version.provenance.version for version in known) == versions
+
+
+def test_a_registry_that_was_rolled_back_gets_no_signature(
+    registry: Running, bundle: Make, tmp_path: Path
+) -> None:
+    """Devices would have two contents of one version, each of them signed."""
+    folder = registry.created.folder
+    push(registry, bundle("1"))
+    shutil.copytree(folder, tmp_path / "backup")
+    push(registry, bundle("2"))
+    for part in ("metadata", "targets"):
+        shutil.rmtree(folder / part)
+        shutil.copytree(tmp_path / "backup" / part, folder / part)
+    registry.registry.store.repository.renew()
+    with pytest.raises(PushError, match="older than those seen before"):
+        push(registry, bundle("2", "another run"))
+    with pytest.raises(PushError, match="older than those seen before"):
+        push(registry, bundle("3"))
+    assert len(registry.registry.store.model("th-a").versions) == 1
+
+
+def test_what_was_seen_must_be_kept(registry: Running, bundle: Make) -> None:
+    registry.target.seen.write_text("in the way")
+    with pytest.raises(PushError, match=r"root\.json\.seen: cannot be written"):
+        push(registry, bundle("1"))
 
 
 def test_a_lasting_conflict_is_not_tried_for_long(registry: Running, bundle: Make) -> None:
@@ -247,7 +273,8 @@ def test_a_root_whose_signature_is_not_its_own(registry: Running, tmp_path: Path
     (tmp_path / "root").write_text(json.dumps(root))
     with pytest.raises(InputError, match="no signed root metadata"):
         replace(registry.target, root=str(tmp_path / "root")).read_root()
-    targets = fetch_trusted(registry.target.url, registry.target.read_root()).targets
+    target = registry.target
+    targets = fetch_trusted(target.url, target.read_root(), target.seen).targets
     (tmp_path / "root").write_bytes(targets.to_bytes())
     with pytest.raises(InputError, match="no signed root metadata"):
         replace(registry.target, root=str(tmp_path / "root")).read_root()
