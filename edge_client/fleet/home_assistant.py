@@ -7,6 +7,7 @@ reads its value from a topic of ours and is shown as gone while the device's sta
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -102,6 +103,7 @@ def discovery(
     return f"{prefix}/sensor/{node}/{sort}/config", text.encode()
 
 
+@functools.cache
 def client_version() -> str:
     """Of this client as it is installed."""
     try:

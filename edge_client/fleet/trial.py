@@ -168,9 +168,11 @@ class _Child:
     def line(self, seconds: float) -> bytes | None:
         """Its next line; empty when it ended without one, None when none came in time."""
         until = time.monotonic() + seconds
+        waiting = select.poll()  # select() itself knows the first 1,024 files only
+        waiting.register(self._stdout, select.POLLIN)
         while b"\n" not in self._data:
             left = max(0.0, until - time.monotonic())
-            if not select.select([self._stdout], [], [], left)[0]:
+            if not waiting.poll(1000 * left):
                 return None
             piece = os.read(self._stdout.fileno(), _MAX_ANSWER_BYTES)
             if not piece or len(self._data) > _MAX_ANSWER_BYTES:

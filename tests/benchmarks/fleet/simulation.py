@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import TypeVar
 
 from components.progress import Bar, progress
 from edge_client.files import read_input
@@ -25,15 +26,16 @@ from edge_client.mqtt.connection import Arrived, Connection, Subscription
 from serving.registry.client import RegistryClient
 from tests.benchmarks.fleet.device import Place
 from tests.benchmarks.fleet.meter import Counted
-from tests.benchmarks.fleet.worker import COUNT, END, REPORT, Looked, Report, work
+from tests.benchmarks.fleet.worker import CONNECTED, COUNT, END, REPORT, Looked, Report, work
 
 _START_S = 300.0  # for the whole fleet to be enrolled, connected and up to date
-_REPORT_S = 60.0
+_ANSWER_S = 60.0  # for one process to answer an order
 _HEARD_S = 15.0  # for the registry to hear the last reports
 _STOP_S = 15.0
 _TICK_S = 0.2
 # A thousand devices have a thousand cards; on one disk they would wait for one another.
 _MEMORY = Path("/dev/shm")
+Answer = TypeVar("Answer")
 Offer = tuple[str, str]  # a version, and its bundle's SHA-256
 
 
@@ -83,22 +85,22 @@ class Fleet:
                 if isinstance(told, Looked):
                     self._note(told)
 
-    def reports(self) -> list[Report]:
-        """What all processes have; raises :class:`Fault`."""
-        self.order(REPORT)
-        reports = []
-        patience = time.monotonic() + _REPORT_S
+    def ask(self, order: str, kind: type[Answer]) -> list[Answer]:
+        """What each process answers to an order; raises :class:`Fault`."""
+        self.order(order)
+        answers: list[Answer] = []
+        patience = time.monotonic() + _ANSWER_S
         for pipe in self._pipes:
             while pipe.poll(max(0.0, patience - time.monotonic())):
                 told = _received(pipe)
-                if isinstance(told, Report):
-                    reports.append(told)
+                if isinstance(told, kind):
+                    answers.append(told)
                     break
                 if isinstance(told, Looked):
                     self._note(told)
             else:
-                raise Fault(f"a process of the simulator says nothing for {_REPORT_S:g} s")
-        return reports
+                raise Fault(f"a process of the simulator says nothing for {_ANSWER_S:g} s")
+        return answers
 
     def _note(self, told: Looked) -> None:
         self.given_up[told.device] = told.given_up
@@ -173,7 +175,7 @@ def simulate(
         if not wanted:
             raise Fault(f"channel {place.channel} of {place.model} offers nothing now")
         _until_updated(fleet, wanted, announced + patience_s)
-        reports = fleet.reports()
+        reports = fleet.ask(REPORT, Report)
         have = {name: has for report in reports for name, has in report.installed.items()}
         lost = [name for name, offer in wanted.items() if have.get(name) != offer]
         counted = Counted()
@@ -200,7 +202,7 @@ def _assemble(fleet: Fleet, place: Place) -> None:
             if time.monotonic() > patience:
                 why = next(iter(fleet.trouble.values()), "it may need more time")
                 raise Fault(f"{done} of {len(fleet.names)} devices came to {place.registry}: {why}")
-    while sum(report.connected for report in fleet.reports()) < len(fleet.names):
+    while sum(fleet.ask(CONNECTED, int)) < len(fleet.names):
         time.sleep(_TICK_S)
         if time.monotonic() > patience:
             raise Fault(f"not all devices were let in by the broker at {place.broker}")

@@ -20,8 +20,9 @@ from tests.benchmarks.fleet.mqtt_loop import DrivenConnection, MqttLoop
 
 HANDS = 8  # updates at the same moment, in one process
 _LEAVE_S = 5.0
-# What the simulator's own process orders: count from here on, say what you have, end.
-COUNT, REPORT, END = "count", "report", "end"
+# What the simulator's own process orders: say how many are connected, count from here on, say what
+# you have, end.
+CONNECTED, COUNT, REPORT, END = "connected", "count", "report", "end"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,6 @@ class Report:
 
     counted: Counted
     installed: dict[str, tuple[str, str] | None]  # by device: version and SHA-256
-    connected: int
 
 
 def work(place: Place, folder: Path, names: list[str], pipe: Pipe) -> None:
@@ -129,7 +129,9 @@ class _Worker:
 
     def _obey(self) -> None:
         order = self._pipe.recv()
-        if order == COUNT:
+        if order == CONNECTED:
+            self._pipe.send(sum(connection.ready for connection in self._connections))
+        elif order == COUNT:
             self._meter.take()
             self._trial.prepare()
         elif order == REPORT:
@@ -137,7 +139,6 @@ class _Worker:
                 Report(
                     self._meter.take(),
                     {device.name: device.installed() for device in self._devices},
-                    sum(connection.ready for connection in self._connections),
                 )
             )
         elif order == END:
