@@ -80,7 +80,7 @@ def _try_out(name: str, model: bytes) -> None:
     try:
         done = subprocess.run(
             command(),
-            input=Request(name, model).line(),
+            input=Request(name, model, 2 * _TIMEOUT_S).line(),
             capture_output=True,
             timeout=_TIMEOUT_S,
             check=False,

@@ -55,6 +55,7 @@ class Request:
 
     name: str
     model: bytes
+    seconds: float  # in which it has run once; else the process ends, whatever the model does
     watch: Watch | None = None
 
     def line(self) -> bytes:
@@ -63,6 +64,7 @@ class Request:
         values = {
             "name": self.name,
             "model": model,
+            "seconds": self.seconds,
             "watch": asdict(self.watch) if self.watch else None,
         }
         return json.dumps(values).encode() + b"\n"
@@ -72,7 +74,7 @@ class Request:
         """What :meth:`line` wrote."""
         values = json.loads(line)
         watch = Watch(**values["watch"]) if values["watch"] else None
-        return cls(values["name"], base64.b64decode(values["model"]), watch)
+        return cls(values["name"], base64.b64decode(values["model"]), values["seconds"], watch)
 
 
 def thresholds_line(temperature: float, humidity: float) -> bytes:
@@ -129,6 +131,9 @@ def _serve(request: Request, answers: _Answers) -> None:
     from edge_client.monitor.constants import JENA_DEVIATION, JENA_MEAN
     from edge_client.monitor.forecaster import of_plain
 
+    # The signal's own action, which takes effect inside LiteRT as well: who is killed while waiting
+    # for a model without an end can end it no more.
+    signal.setitimer(signal.ITIMER_REAL, request.seconds)
     litert()
     confine(_MEMORY)
     standardisation = Standardisation(JENA_MEAN, JENA_DEVIATION)
@@ -175,6 +180,7 @@ def _watch(forecaster: Any, wanted: Watch, answers: _Answers) -> None:
         stop.set()
 
     def began(monitor: Monitor) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         threading.Thread(target=listen, args=(monitor,), daemon=True).start()
         answers.say({"ready": forecaster.name})
 

@@ -79,7 +79,7 @@ class Monitoring:
                 self._end(other)
             if len(self._running) >= MAX_RUNNING:
                 raise BadRequestError(f"{MAX_RUNNING} models are monitored with already")
-            request = Request(name, model, self._watch(self._broker, thresholds))
+            request = Request(name, model, 2 * _START_S, self._watch(self._broker, thresholds))
             self._running[name] = _Running(_started(request), sha256)
 
     def _watch(self, broker: Broker, thresholds: Thresholds) -> Watch:

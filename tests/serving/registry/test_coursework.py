@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import signal
+import subprocess
 import sys
 
 import httpx
@@ -18,6 +19,7 @@ from serving.launcher import run_server
 from serving.options import base_url
 from serving.registry.__main__ import main
 from serving.registry.added import MAX_MODEL_BYTES, Added
+from serving.registry.added_child import Request, command
 from serving.registry.create import KeyCounts, create
 from serving.registry.errors import BadRequestError
 from serving.registry.monitoring import Monitoring
@@ -227,6 +229,13 @@ def test_a_model_is_run_once_before_it_is_kept(tmp_path, model, said):
     with pytest.raises(BadRequestError, match=said):
         Added(tmp_path).add("x", model)
     assert not (tmp_path / "added").exists()
+
+
+def test_who_is_killed_meanwhile_leaves_no_model_running():
+    """The process ends by itself, long before it could have imported what it needs here."""
+    request = Request("x", persistence_model(), 0.001)
+    done = subprocess.run(command(), input=request.line(), capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (-signal.SIGALRM, b"")
 
 
 @pytest.fixture
