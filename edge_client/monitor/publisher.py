@@ -42,7 +42,7 @@ class Publisher:
             tell: called on another thread when the broker is lost, is not there, or is there but
                 does not want us.
         """
-        self.all_said = True  # when it was left: whether the broker has all alarms
+        self.unsaid = 0  # when it was left: alarms that the broker does not have
         self._topics = topics
         self._home_assistant = home_assistant
         self._tell = tell
@@ -75,7 +75,8 @@ class Publisher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.all_said = self._connection.flush(LEAVE_S if self._connection.ready else 0)
+        self._connection.flush(LEAVE_S if self._connection.ready else 0)
+        self.unsaid = self._connection.unacknowledged
         self._leaving = True
         self._connection.__exit__(kind, error, trace)
 

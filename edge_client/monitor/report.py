@@ -23,7 +23,7 @@ class Tally:
     compared: int = 0  # samples that a forecast was compared with
     errors: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_NAMES, 0.0))
     alarms: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_NAMES, 0))
-    unsaid: int = 0  # alarms there was no room for while the broker was away
+    unsaid: int = 0  # alarms there was no room for while the broker was away, or no broker at all
 
     def compare(self, quantity: Monitored, error: float, alarm: bool) -> None:
         """Takes note of an absolute error."""

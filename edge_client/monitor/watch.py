@@ -84,8 +84,7 @@ def watch(
             monitor.run(setup.sensor, Schedule(setup.interval_s).ticks(stop))
     finally:
         setup.sensor.close()
-    if not publisher.all_said:
-        tell(EdgeError(f"broker {setup.broker}: away at the end; some alarms did not reach it"))
+    monitor.tally.unsaid += publisher.unsaid
     return monitor.tally
 
 

@@ -242,6 +242,12 @@ class Connection:
             self._unacknowledged.append(sent)
         return True
 
+    @property
+    def unacknowledged(self) -> int:
+        """Messages of QoS 1 that the broker has not acknowledged yet."""
+        with self._lock:
+            return sum(not each.is_published() for each in self._unacknowledged)
+
     def flush(self, timeout_s: float) -> bool:
         """Waits; whether the broker has acknowledged all that was published at QoS 1."""
         deadline = time.monotonic() + timeout_s

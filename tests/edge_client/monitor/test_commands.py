@@ -22,6 +22,7 @@ from tests.edge_client.monitor.house import (
     Mosquitto,
     Program,
     eventually,
+    free_port,
     persistence_model,
     records_csv,
 )
@@ -79,6 +80,7 @@ def test_what_is_measured_is_said_and_what_was_not_foreseen_is_printed(
             assert "lost" not in m.said
         counts = json.loads(summary.read_text())
         assert counts["alarms"] == {"temperature": 94, "humidity": 0}
+        assert counts["alarms_unsaid"] == 0
         assert counts["mean_absolute_error"] == {"temperature": 1.0, "humidity": 0.1}
         eventually(lambda: len(alarms.lines) >= 94)
         alarms.says("alarm: SenML: neither JSON nor")
@@ -181,6 +183,15 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(broker, model, climbin
         assert alarms.interrupt() == 0
     told = [float(LINE.fullmatch(line)[4]) for line in alarms.lines]
     assert sorted(told) == [6.0 + n for n in range(raised)]
+
+
+def test_alarms_that_reached_no_broker_are_counted(model, climbing, tmp_path, capsys):
+    summary = tmp_path / "summary.json"
+    command = ["monitor", model, "--replay", climbing, "--broker", f"127.0.0.1:{free_port()}"]
+    options = ["--interval", "0.01", "--temperature-threshold", "0.5", "--summary", summary]
+    assert main([str(each) for each in (*command, *options)]) == 0
+    assert "94 of them not said for want of a broker" in capsys.readouterr().err
+    assert json.loads(summary.read_text())["alarms_unsaid"] == 94
 
 
 def test_topics_can_be_told(broker, model, climbing, tmp_path):
