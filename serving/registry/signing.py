@@ -85,7 +85,9 @@ def following(
         fresh.add(CHANNELS)
     if CHANNELS in fresh or change.targets is not None:
         fresh.add(Snapshot.type)
-    if Snapshot.type in fresh:
+    # By which processes know that another one has changed something.
+    others = change.root is not None or change.retired not in (None, now.retired)
+    if others or Snapshot.type in fresh:
         fresh.add(Timestamp.type)
 
     root, targets, channels = now.root, now.targets, now.channels
