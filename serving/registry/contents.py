@@ -19,6 +19,7 @@ from edge_client.fleet.names import NAME
 from serving.options import UsageError
 
 CHANNELS = "channels"  # the role that may say what channels offer, and nothing else
+ROLES = ("root", "targets", CHANNELS, "snapshot", "timestamp")
 CHANNEL_PATHS = "channels/*/*"
 RETIRED = "state/retired.json"
 MAX_METADATA_BYTES = 5_000_000  # what tuf.ngclient takes of targets metadata at most

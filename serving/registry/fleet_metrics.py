@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from serving.registry.contents import ROLES
 from serving.registry.devices import Devices
+from serving.registry.repository import Repository
 from serving.registry.rollout import Status
 from serving.registry.rollouts import Rollouts
 
 
 class FleetMetrics(Collector):
-    """How many devices there are and what became of rollouts."""
+    """How many devices there are, what became of rollouts, and until when devices can update."""
 
-    def __init__(self, devices: Devices, rollouts: Rollouts) -> None:
-        self._devices, self._rollouts = devices, rollouts
+    def __init__(self, devices: Devices, rollouts: Rollouts, repository: Repository) -> None:
+        self._devices, self._rollouts, self._repository = devices, rollouts, repository
 
     def collect(self) -> Iterator[Metric]:
         """All of it."""
@@ -36,3 +38,12 @@ class FleetMetrics(Collector):
         for status in Status:
             rollouts.add_metric((status.value,), found[status])
         yield rollouts
+        expires = GaugeMetricFamily(
+            "ml4iot_registry_metadata_expires_timestamp_seconds",
+            "Until when metadata is valid, in Unix time; root and targets are the operator's.",
+            labels=("role",),
+        )
+        contents = self._repository.contents
+        for role in ROLES:
+            expires.add_metric((role,), contents.expires(role).timestamp())
+        yield expires

@@ -9,12 +9,11 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from serving.registry.access import TheRegistry
-from serving.registry.contents import Contents
+from serving.registry.contents import ROLES, Contents
 from serving.registry.metrics import CONTENT_TYPE
 from serving.registry.repository import utc_now
 
 router = APIRouter(tags=["the registry itself"])
-ROLES = ("root", "targets", "channels", "snapshot", "timestamp")
 
 
 class Health(BaseModel):

@@ -69,7 +69,7 @@ def open_registry(options: RegistryOptions) -> Registry:
         measurements = Measurements(state)
     except OSError as error:
         raise UsageError(f"{state}: {error.strerror or error}") from error
-    metrics.collectors.register(FleetMetrics(devices, rollouts))
+    metrics.collectors.register(FleetMetrics(devices, rollouts, repository))
     monitoring = Monitoring(options.sensor, options.broker, options.prefix)
     return Registry(
         options=options,

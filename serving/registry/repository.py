@@ -24,6 +24,7 @@ from serving.registry.contents import (
     target_file,
     versioned,
 )
+from serving.registry.expiry import expiring
 from serving.registry.files import TIMESTAMP, StaticFiles
 from serving.registry.keys import read_key
 from serving.registry.signing import LIFE, ONLINE, Change, following
@@ -69,6 +70,10 @@ class Repository:
         """What is published now."""
         return self._contents
 
+    def expiring(self) -> list[str]:
+        """What the operator is to sign anew soon, a line each."""
+        return expiring(self._contents, self.folder, self._now())
+
     def publish(self, decide: Callable[[Contents, datetime], Change]) -> Contents:
         """Makes the change that `decide` wants of what is there; nobody else's comes between.
 
@@ -113,7 +118,9 @@ class Repository:
         self.files.look()
 
     def _is_due(self, role: str) -> bool:
-        return self._contents.expires(role) - self._now() < LIFE[role] / 2
+        left = self._contents.expires(role) - self._now()
+        # Longer than it lives: signed while the clock was ahead, and of use to who holds it back.
+        return not LIFE[role] / 2 <= left <= LIFE[role]
 
     def _make(self, wanted: Change, due: frozenset[str] = frozenset()) -> None:
         keys = {**self._keys, **wanted.online}

@@ -17,8 +17,6 @@ from serving.registry.keys import keys_by_id, new_key, signers, unused_path, wri
 from serving.registry.repository import Repository
 from serving.registry.signing import LIFE, ONLINE, Change
 
-ROLES = (Root.type, Targets.type, *ONLINE)
-
 
 @dataclass(frozen=True)
 class Rotated:

@@ -23,7 +23,9 @@ MAX_CONNECTIONS = 8192
 _OTHER_FILES = 256
 
 
-def serve(options: RegistryOptions, bound: socket.socket, when_ready: Callable[[], None]) -> None:
+def serve(
+    options: RegistryOptions, bound: socket.socket, when_ready: Callable[[Registry], None]
+) -> None:
     """Answers on the socket `bound` until SIGTERM or SIGINT.
 
     The socket listens only once the folder is read and its metadata renewed; then `when_ready` is
@@ -46,7 +48,7 @@ def serve(options: RegistryOptions, bound: socket.socket, when_ready: Callable[[
             signal.signal(number, stop)
         with _running(registry):
             bound.listen(BACKLOG)
-            when_ready()
+            when_ready(registry)
             server.run(sockets=[bound])
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_client.cli.broker_options import add_broker_arguments, broker_of
 from edge_client.fleet.topics import DEFAULT_PREFIX
@@ -13,6 +15,9 @@ from serving.registry.commands import Subparsers
 from serving.registry.log import log
 from serving.registry.options import RegistryOptions, SensorOptions
 from serving.request_log import open_request_log
+
+if TYPE_CHECKING:
+    from serving.registry.registry import Registry
 
 _DESCRIPTION = """\
 Serves a registry: to devices the signed metadata and bundles, to everybody lists and descriptions,
@@ -58,8 +63,14 @@ def run(arguments: argparse.Namespace) -> int:
         open_request_log(log_file, log)
         url = base_url(options.host, port)
         line = f"ml4iot-registry serves {url} (folder {options.folder}, log {log_file})"
+
+        def say(registry: Registry) -> None:
+            print(line, flush=True)
+            for warning in registry.store.repository.expiring():
+                print(f"ml4iot-registry: {warning}", file=sys.stderr)
+
         try:
-            serve(options, bound, lambda: print(line, flush=True))
+            serve(options, bound, say)
         except OSError as error:
             raise bind_error(options.host, port, error) from error
     return 0

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
+from datetime import datetime, timedelta, timezone
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from tuf.api.exceptions import UnsignedMetadataError
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from serving.registry.app import create_app
@@ -26,7 +30,7 @@ from serving.registry.registry import open_registry
 from serving.registry.repository import Repository
 from serving.registry.rotation import rotate
 from serving.registry.tokens import Tokens
-from tests.serving.registry.operator_side import Device, bundle
+from tests.serving.registry.operator_side import Device, Operator, bundle
 
 
 @pytest.fixture
@@ -325,6 +329,31 @@ def test_health_and_metrics(service):
     }
     text = service.http.get("/metrics").text
     assert 'ml4iot_registry_requests_total{route="/health",status="200"}' in text
+    (line,) = re.findall(r'^ml4iot_registry_metadata_expires.*"timestamp"} (.*)$', text, re.M)
+    expires = datetime.fromisoformat(health.json()["expires"]["timestamp"].replace("Z", "+00:00"))
+    assert float(line) == expires.timestamp()
+
+
+def test_an_old_registry_says_what_is_to_be_signed_and_serves_what_it_renewed(tmp_path):
+    """Made almost a year ago, and not served since."""
+    made = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=350)
+    operator = Operator.made(tmp_path, now=lambda: made)
+    log_file = tmp_path / "log"
+    command = [sys.executable, "-m", "serving.registry", "serve", str(operator.folder)]
+    with subprocess.Popen(
+        [*command, "--port", "0", "--log-file", str(log_file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        url = re.search(r"http://\S+", process.stdout.readline())[0]
+        health = httpx.get(f"{url}/health", trust_env=False)
+        process.terminate()
+        said = process.stderr.read()
+    assert health.status_code == 200  # at once: devices may be waiting
+    assert "the metadata of root expires" in said and "--keys DIR targets" in said
+    assert said.count("\n") == 2
+    assert "the metadata of root expires" in log_file.read_text()
 
 
 def test_requests_are_logged_with_their_id(service):
@@ -367,15 +396,20 @@ def test_a_full_disk_is_told(filled, tmp_path, monkeypatch):
     assert asyncio.run(ask()).status_code == 200
 
 
-def test_a_rotation_is_taken_up_while_it_serves(filled, tmp_path):
+@pytest.mark.parametrize("role", ["root", "timestamp"])
+def test_a_rotation_is_taken_up_while_it_serves(filled, tmp_path, role):
     operator = filled.copy(tmp_path)
     options = RegistryOptions(operator.folder, port=0, log_file=tmp_path / "log")
     with start_registry(options) as running:
         pi = Device(tmp_path / "pi", operator.trusted_root(), Urllib3Fetcher(), running.url)
         assert pi.channel("tones", "stable").version == "1.0"
-        rotate(Repository(operator.folder), operator.keys, "timestamp")
+        rotate(Repository(operator.folder), operator.keys, role)
         deadline = time.monotonic() + 30
-        while pi.refreshed()._trusted_set.root.version == 1:
+        followed = False
+        while not followed:
+            # One that asked for the root just before, and for the timestamp just after, asks again.
+            with contextlib.suppress(UnsignedMetadataError):
+                followed = pi.refreshed()._trusted_set.root.version == 2
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert pi.channel("tones", "stable").version == "1.0"

@@ -13,6 +13,7 @@ from serving.options import UsageError
 from serving.registry.create import KeyCounts, create
 from serving.registry.errors import ConflictError, NotFoundError
 from serving.registry.repository import Repository
+from serving.registry.rotation import rotate
 from serving.registry.store import Store
 from tests.serving.registry.operator_side import (
     Operator,
@@ -159,6 +160,33 @@ def test_a_device_refuses_what_nobody_renews(tmp_path):
     device(tmp_path / "pi", operator).refreshed()
 
 
+def test_what_was_signed_while_the_clock_was_ahead_is_signed_again(tmp_path):
+    clock = Clock(NOW + timedelta(days=400))
+    operator = Operator.made(tmp_path, now=Clock(NOW))
+    repository = operator.store(now=clock).repository
+    assert repository.renew()
+    clock.now = NOW
+    assert repository.renew()
+    assert repository.contents.expires("timestamp") == NOW + timedelta(days=1)
+    assert not repository.renew()
+
+
+def test_what_the_operator_must_sign_is_said_a_month_before(tmp_path):
+    clock = Clock(NOW)
+    operator = Operator.made(tmp_path, now=clock)
+    repository = operator.store(now=clock).repository
+    assert repository.expiring() == []
+    clock.now = NOW + timedelta(days=336)
+    root, targets = repository.expiring()
+    assert "root expires on 2027-11-20" in root
+    assert f"rotate {operator.folder} --keys DIR targets" in targets
+    rotate(Repository(operator.folder, clock), operator.keys, "root")
+    repository.renew()
+    assert len(repository.expiring()) == 1
+    clock.now = NOW + timedelta(days=366)
+    assert "targets expired on" in repository.expiring()[0]
+
+
 def test_what_only_expired_metadata_refers_to_is_removed(operator, tmp_path):
     store = operator.store()
     for version in ("1.0", "1.1", "1.2"):
@@ -202,6 +230,11 @@ def test_a_second_process_follows(operator):
     first.repository.renew()
     assert first.channel("tones", "canary").version == "1.1"
     assert first.serial == second.serial
+    second.activate("tones", "canary", "1.0")
+    first.repository.renew()
+    second.retire("tones", "1.1")
+    first.repository.renew()
+    assert first.version("tones", "1.1").retired
 
 
 def test_private_keys_are_their_owners_alone(operator):

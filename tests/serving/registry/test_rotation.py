@@ -5,11 +5,12 @@ from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata
 
 from serving.options import UsageError
+from serving.registry.contents import ROLES
 from serving.registry.create import KeyCounts
 from serving.registry.errors import SignatureError
 from serving.registry.keys import read_key
 from serving.registry.repository import Repository
-from serving.registry.rotation import ROLES, rotate
+from serving.registry.rotation import rotate
 from tests.serving.registry.operator_side import (
     Operator,
     bundle,
