@@ -19,7 +19,9 @@ from components.edge_pusher.upload import push_signed
 from components.errors import InputError
 from components.pushing import PushError
 from edge_client.bundle import Budget, BundleError, read_bundle
+from edge_client.bundle.file import MAX_BUNDLE_BYTES
 from edge_client.cli.parser import OneLineParser
+from edge_client.files import read_input
 
 _EPILOG = """\
 Each option may be given as an environment variable, as `tfx run create` takes it: ML4IOT_REGISTRY,
@@ -71,10 +73,8 @@ def _option(
 def _push(path: Path, target: RegistryTarget) -> None:
     """Pushes one bundle; raises ``PushError``."""
     try:
-        data = path.read_bytes()
+        data = read_input(path, MAX_BUNDLE_BYTES, "bundle", BundleError)
         manifest = read_bundle(data).manifest
-    except OSError as error:
-        raise PushError(f"{path}: cannot be read ({error.strerror})") from None
     except BundleError as error:
         raise PushError(f"{path}: not pushed, for a device would refuse it: {error}") from None
     if not manifest.budgets:

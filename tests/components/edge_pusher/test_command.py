@@ -52,9 +52,13 @@ def test_what_kept_no_budget_is_not_signed(
     assert capsys.readouterr().err.strip() == f"ml4iot-push: {path}: not pushed, for it {said}"
 
 
-def test_no_bundle_is_one_line(tmp_path: Path, capsys) -> None:
+@pytest.mark.parametrize("content", [b"PK", None, "/dev/zero"])
+def test_no_bundle_is_one_line(tmp_path: Path, capsys, content) -> None:
     damaged = tmp_path / "x.bundle"
-    damaged.write_bytes(b"PK")
+    if isinstance(content, str):
+        damaged.symlink_to(content)
+    elif content is not None:
+        damaged.write_bytes(content)
     nowhere = ["--registry", "http://127.0.0.1:1", "--token-file", "t", "--targets-key", "k"]
     assert main([str(damaged), *nowhere, "--root", "r"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
