@@ -46,6 +46,15 @@ class ConflictError(RegistryError):
     status = 409
 
 
+class BusyError(RegistryError):
+    """As many as it does at once wait for the same already."""
+
+    status = 429
+
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": "5"}
+
+
 class StorageError(RegistryError):
     """The folder cannot be written: no space left, or no permission."""
 

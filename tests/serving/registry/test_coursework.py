@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 from edge_client.fleet.errors import FleetError
 from edge_client.monitor.alarm import Thresholds
@@ -20,10 +23,13 @@ from serving.options import base_url
 from serving.registry.__main__ import main
 from serving.registry.added import MAX_MODEL_BYTES, Added
 from serving.registry.added_child import Request, command
+from serving.registry.app import create_app
+from serving.registry.coursework import AT_ONCE
 from serving.registry.create import KeyCounts, create
 from serving.registry.errors import BadRequestError
 from serving.registry.monitoring import Monitoring
-from serving.registry.options import SensorOptions
+from serving.registry.options import RegistryOptions, SensorOptions
+from serving.registry.registry import open_registry
 from serving.registry.tokens import Tokens
 from tests.edge_client.monitor.house import (
     Listener,
@@ -203,6 +209,36 @@ def test_where_there_are_tokens_one_to_operate_with_is_needed(url, folder):
     finally:
         for role in shown:
             tokens.remove(f"a-{role}")
+
+
+def test_whoever_waits_for_models_leaves_threads_to_the_fleet(folder, monkeypatch):
+    registry = open_registry(RegistryOptions(folder))
+    began, tried = threading.Semaphore(0), threading.Event()
+
+    def slowly(name, model):
+        began.release()
+        assert tried.wait(60)
+
+    monkeypatch.setattr(registry.added, "add", slowly)
+    here = TestClient(
+        create_app(registry), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)
+    )
+
+    def ask(_):
+        return here.put("/add", json={"model": MODEL, "name": "th"})
+
+    with here, ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting = [pool.submit(ask, number) for number in range(AT_ONCE)]
+        for _ in waiting:
+            assert began.acquire(timeout=60)
+        refused = ask(None)
+        assert here.get("/models").status_code == 200
+        tried.set()
+        assert {each.result().status_code for each in waiting} == {200}
+        assert ask(None).status_code == 200
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"]
+    assert "try again" in refused.json()["error"]
 
 
 def test_so_many_models_and_no_more(tmp_path, monkeypatch):
