@@ -13,6 +13,9 @@ _DESCRIPTION = """\
 Replaces the keys of a role and signs anew what they sign. Devices follow by themselves, however
 many rotations they have missed; a running registry takes it up within seconds.
 
+After an older copy of the folder was put back, devices that saw the newer one refuse it (rollback):
+rotate timestamp, then snapshot, and they start afresh from what is there.
+
 Also the way to have root or targets signed for another year. As many of the root keys as must sign
 are wanted in --keys; for the role channels, of the targets keys. Keys are found by what they are,
 not by their file's name.
@@ -37,7 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         done = rotate(Repository(arguments.folder), arguments.keys, arguments.role)
     except OSError as error:
-        raise UsageError(f"{error.filename}: {error.strerror or error}") from error
+        raise UsageError(
+            f"{error.filename or arguments.folder}: {error.strerror or error}"
+        ) from error
     print(f"new key of {arguments.role}: {', '.join(map(str, done.made))}")
     if done.void:
         print(f"void from now on, to be destroyed: {', '.join(map(str, done.void))}")

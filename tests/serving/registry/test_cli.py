@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from serving.registry import repository as repository_module
 from serving.registry.__main__ import main
 from serving.registry.repository import Repository
 from serving.registry.tokens import Tokens
@@ -145,6 +146,18 @@ def test_wrong_use_costs_one_line(typed, operator, tmp_path, words, match):
     )
     assert (status, said) == (2, "")
     assert match in complained and complained.count("\n") == 1
+
+
+def test_a_rotation_on_a_full_disk_says_where(typed, operator, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")  # writing tells no file
+
+    monkeypatch.setattr(repository_module, "change", full)
+    status, _, complained = typed("rotate", operator.folder, "--keys", operator.keys, "timestamp")
+    assert (status, complained) == (
+        2,
+        f"ml4iot-registry: {operator.folder}: No space left on device\n",
+    )
 
 
 def test_a_server_that_is_no_registry(typed, backend):

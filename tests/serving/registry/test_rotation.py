@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
-from tuf.api.exceptions import UnsignedMetadataError
+from tuf.api.exceptions import BadVersionNumberError, UnsignedMetadataError
 from tuf.api.metadata import Metadata
 
 from serving.options import UsageError
@@ -44,6 +46,25 @@ def test_a_device_that_missed_many_rotations_follows(tmp_path):
     for role in (*ROLES, *ROLES):
         rotate(Repository(operator.folder), operator.keys, role)
     assert pi.channel("tones", "stable").version == "1.0"
+
+
+def test_after_an_older_copy_is_put_back_new_keys_let_devices_go_on(operator, tmp_path):
+    """As `rotate --help` says: what they saw was signed by keys that count no more."""
+    push(operator, operator.store(), "tones", "1.0", "stable")
+    copy = operator.copy(tmp_path / "copy")
+    for version in ("1.1", "1.2"):
+        push(operator, operator.store(), "tones", version, "stable")
+    pi = device(tmp_path / "pi", operator)
+    assert pi.channel("tones", "stable").version == "1.2"
+    shutil.rmtree(operator.folder)
+    copy.folder.rename(operator.folder)
+    with pytest.raises(BadVersionNumberError):
+        pi.refreshed()
+    for role in ("timestamp", "snapshot"):
+        rotate(Repository(operator.folder), operator.keys, role)
+    assert pi.channel("tones", "stable").version == "1.0"
+    push(operator, operator.store(), "tones", "1.1", "stable")
+    assert pi.channel("tones", "stable").version == "1.1"
 
 
 def test_the_new_keys_count_and_the_old_do_not(operator):
