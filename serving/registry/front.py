@@ -15,7 +15,7 @@ from edge_client.bundle.file import MAX_BUNDLE_BYTES
 from serving.gateway.body import BodyReader, ClientGone
 from serving.refusal import Refusal
 from serving.registry.contents import MAX_METADATA_BYTES
-from serving.registry.errors import TokenNeededError
+from serving.registry.errors import ForbiddenError, TokenNeededError
 from serving.registry.files import StaticFiles
 from serving.registry.log import log
 from serving.registry.metrics import RegistryMetrics
@@ -92,16 +92,19 @@ class Front:
             return
         reader = self._bodies
         if scope["method"] == "PUT" and _PUSH.fullmatch(scope["path"]):
-            self._check_known(headers)  # before a long body is taken in
+            self._check_pusher(headers)  # before a long body is taken in
             reader = self._pushes
         with reader.room() as room:
             body = await reader.read(headers, receive, room)
             await self._app(scope, _replayed(body, receive), send)
 
-    def _check_known(self, headers: Mapping[bytes, bytes]) -> None:
+    def _check_pusher(self, headers: Mapping[bytes, bytes]) -> None:
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or self._tokens.holder(token) is None:
+        holder = self._tokens.holder(token) if scheme.lower() == "bearer" else None
+        if holder is None:
             raise TokenNeededError("a token that is known is needed; ask the registry's operator")
+        if holder.role == "device":  # or each could keep those that push from their few places
+            raise ForbiddenError("a token of role push or operate is needed; this is of device")
 
     def _take_note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route: Any = scope.get("route")

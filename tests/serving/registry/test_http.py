@@ -260,6 +260,8 @@ def test_an_endless_body_is_cut_off(service):
 def test_a_long_body_without_a_token_is_not_taken_in(service):
     head = f"PUT /models/a/versions/1.0 HTTP/1.1\r\nContent-Length: {MAX_PUSH_BYTES}\r\n"
     assert spoken(service, head).startswith(b"HTTP/1.1 401")
+    head += f"Authorization: Bearer {service.tokens['device']}\r\n"
+    assert spoken(service, head).startswith(b"HTTP/1.1 403")
 
 
 def test_errors_are_one_line_of_json(service):
