@@ -31,7 +31,7 @@ class Measurements:
         self._folder = state / FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._files = sum(1 for _ in self._folder.glob("*/*.json"))
+        self._files = self._counted()
 
     def add(self, measurement: Measurement) -> None:
         """Takes a measurement in place of the device's last one of the same model file.
@@ -43,6 +43,8 @@ class Measurements:
         path = self._path(measurement.model, measurement.version)
         with self._lock:
             new = not path.exists()
+            if new and self._files >= MAX_FILES:
+                self._files = self._counted()  # the operator may have removed some
             if new and self._files >= MAX_FILES:
                 raise ConflictError(
                     f"measurements of {MAX_FILES} versions are kept, and of no more; remove files "
@@ -77,6 +79,9 @@ class Measurements:
             if len(found) >= MAX_MEASUREMENTS:
                 break
         return sorted(found, key=lambda each: each.measured_at)[-MAX_MEASUREMENTS:]
+
+    def _counted(self) -> int:
+        return sum(1 for _ in self._folder.glob("*/*.json"))
 
     def _path(self, model: str, version: str) -> Path:
         check_name(version, "version")

@@ -258,5 +258,10 @@ def test_measurements_are_bounded(call, monkeypatch):
         assert call("POST", "/devices/pi-1/measurements", "pi-1", body).status_code == 201
     found = call("GET", KEPT).json()["measurements"]
     assert [int(each["model_sha256"], 16) for each in found] == [1, 2]
-    refused = call("POST", "/devices/pi-1/measurements", "pi-1", measured(version="3.0"))
-    assert refused.status_code == 409
+    another = ("POST", "/devices/pi-1/measurements", "pi-1", measured(version="3.0"))
+    answer = call(*another)
+    assert answer.status_code == 409
+    (file,) = (call.registry.options.folder / "state/measurements").rglob("*.json")
+    assert f"state/{file.parent.parent.name}" in answer.json()["error"]
+    file.unlink()
+    assert call(*another).status_code == 201
