@@ -19,12 +19,13 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
+from edge_client.files import sync_folder
 from serving.options import UsageError
 from serving.registry.contents import CHANNEL_PATHS, CHANNELS, Contents
 from serving.registry.keys import new_key, write_key
 from serving.registry.repository import utc_now
 from serving.registry.signing import LIFE, ONLINE, Change, following
-from serving.registry.transaction import sync_folder, write_synced
+from serving.registry.transaction import write_synced
 
 MAX_KEYS = 16
 TRUSTED_ROOT = "root.json"  # beside the offline keys: what devices are enrolled with

@@ -113,6 +113,12 @@ class Devices:
             device = self._devices.get(name)
             return _copy(device) if device else None
 
+    def is_online(self, name: str) -> bool:
+        """Whether a device is there; one that was never heard of is not."""
+        with self._lock:
+            device = self._devices.get(name)
+            return device is not None and device.online
+
     def page(self, after: str, limit: int) -> list[Device]:
         """At most ``limit`` devices whose names come after this one, in their order."""
         with self._lock:

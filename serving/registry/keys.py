@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 
+from edge_client.files import sync_folder
 from serving.options import UsageError
-from serving.registry.transaction import sync_folder, write_synced
+from serving.registry.transaction import write_synced
 
 MAX_KEY_BYTES = 64 * 1024
 _MAX_KEYS = 1000

@@ -37,13 +37,25 @@ def to_json(rollout: StagedRollout) -> dict[str, Any]:
         "minimum": plan.minimum,
         "patience_s": plan.patience_s,
         "waited_s": round(rollout.waited_s, 3),
-        "history": [_event_to_json(event) for event in rollout.history],
+        "history": [event_to_json(event) for event in rollout.history],
     }
 
 
 def counts_to_json(counts: Counts) -> dict[str, int]:
     """JSON-able values."""
     return {each: getattr(counts, each) for each in COUNTED}
+
+
+def event_to_json(event: Event) -> dict[str, Any]:
+    """JSON-able values."""
+    return {
+        "at": event.at,
+        "what": event.what,
+        "by": event.by,
+        "group": event.group,
+        "counts": counts_to_json(event.counts),
+        "why": event.why,
+    }
 
 
 def serialise(rollout: StagedRollout) -> bytes:
@@ -116,17 +128,6 @@ def _share(fields: Fields, name: str) -> float:
     if value > 1:
         raise FieldError(f"{fields.where}.{name}: {value:g} where 0 to 1 is wanted")
     return value
-
-
-def _event_to_json(event: Event) -> dict[str, Any]:
-    return {
-        "at": event.at,
-        "what": event.what,
-        "by": event.by,
-        "group": event.group,
-        "counts": counts_to_json(event.counts),
-        "why": event.why,
-    }
 
 
 def _event(part: Fields) -> Event:

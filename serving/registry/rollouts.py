@@ -164,15 +164,10 @@ class Rollouts:
                 membership = self._memberships[rollout.id] = Membership(rollout.id, plan)
         found: Counter[tuple[int, str]] = Counter()
         reports = self._devices.reports(plan.model, plan.channel)
-        for device, (report, online) in reports.items():
+        for device in reports.keys() | membership.named.keys():
+            report, online = reports.get(device) or (None, self._devices.is_online(device))
             stands = standing(report, online, rollout.id, plan.version)
             found[membership.group_of(device), stands] += 1
-        for device in membership.named:
-            if device not in reports:
-                known = self._devices.get(device)
-                online = known is not None and known.online
-                stands = standing(None, online, rollout.id, plan.version)
-                found[membership.group_of(device), stands] += 1
         return [counts_of(found, group) for group in range(len(plan.groups))]
 
     def look(self) -> None:
@@ -299,16 +294,7 @@ def _begun_at(rollout: StagedRollout) -> tuple[str, str]:
 
 
 def _tell(rollout: StagedRollout) -> None:
-    event = rollout.history[-1]
-    fields = {
-        "rollout": rollout.id,
-        "model": rollout.plan.model,
-        "channel": rollout.plan.channel,
-        "version": rollout.plan.version,
-        "what": event.what,
-        "by": event.by,
-        "group": event.group,
-        "counts": rollout_file.counts_to_json(event.counts),
-        "why": event.why,
-    }
+    plan = rollout.plan
+    fields = {"rollout": rollout.id, "model": plan.model, "channel": plan.channel}
+    fields |= {"version": plan.version, **rollout_file.event_to_json(rollout.history[-1])}
     log.info("rollout", extra={"fields": fields})

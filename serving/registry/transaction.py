@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from edge_client.files import sync_folder
+
 _PREPARED, _DECIDED = ".preparing", ".decided"
 _ORDER = "order.json"
 _SECRET = "online/"  # private keys
@@ -88,12 +90,3 @@ def write_synced(path: Path, data: bytes, mode: int = 0o644) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes what was named, renamed and removed in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
