@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import signal
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 
 from edge_client.fleet.errors import FleetError
 from edge_client.monitor.alarm import Thresholds
@@ -220,22 +219,25 @@ def test_whoever_waits_for_models_leaves_threads_to_the_fleet(folder, monkeypatc
         assert tried.wait(60)
 
     monkeypatch.setattr(registry.added, "add", slowly)
-    here = TestClient(
-        create_app(registry), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)
-    )
+    transport = httpx.ASGITransport(create_app(registry), client=("127.0.0.1", 50_000))
 
-    def ask(_):
-        return here.put("/add", json={"model": MODEL, "name": "th"})
+    async def crowd():
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as here:
 
-    with here, ThreadPoolExecutor(AT_ONCE) as pool:
-        waiting = [pool.submit(ask, number) for number in range(AT_ONCE)]
-        for _ in waiting:
-            assert began.acquire(timeout=60)
-        refused = ask(None)
-        assert here.get("/models").status_code == 200
-        tried.set()
-        assert {each.result().status_code for each in waiting} == {200}
-        assert ask(None).status_code == 200
+            def ask():
+                return here.put("/add", json={"model": MODEL, "name": "th"})
+
+            waiting = [asyncio.create_task(ask()) for _ in range(AT_ONCE)]
+            for _ in waiting:
+                assert await asyncio.to_thread(began.acquire, timeout=60)
+            refused = await ask()
+            assert (await here.get("/models")).status_code == 200
+            tried.set()
+            assert {each.status_code for each in await asyncio.gather(*waiting)} == {200}
+            assert (await ask()).status_code == 200
+            return refused
+
+    refused = asyncio.run(crowd())
     assert refused.status_code == 429
     assert refused.headers["Retry-After"]
     assert "try again" in refused.json()["error"]
