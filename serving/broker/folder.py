@@ -111,9 +111,13 @@ class BrokerFolder:
         self.path = path
 
     def checked(self) -> BrokerFolder:
-        """The same. Raises `UsageError` where it is none."""
+        """The same. Raises `UsageError` where it is none, or is another user's."""
         for name in (CONFIGURATION, USERS, CA, SERVER):
-            if not (self.path / name).is_file():
+            try:
+                there = (self.path / name).is_file()
+            except OSError as error:
+                raise UsageError(f"{error.filename}: {error.strerror}") from error
+            if not there:
                 raise UsageError(
                     f"{self.path}: no broker's folder ({name} is missing); make one with "
                     "ml4iot-broker init"
@@ -224,7 +228,7 @@ class BrokerFolder:
                 yield
         except Timeout:
             raise UsageError(f"{self.path}: another ml4iot-broker is at work there") from None
-        except PermissionError as error:
+        except OSError as error:
             raise UsageError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def _set_password(self, users: dict[str, User], user: User) -> Path:

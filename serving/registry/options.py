@@ -55,8 +55,13 @@ class RegistryOptions:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises `UsageError` unless it is a registry's."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; make a registry with ml4iot-registry init")
-    if not (folder / MARK).is_file():
-        raise UsageError(f"{folder}: not a registry's folder; make one with ml4iot-registry init")
+    """Raises `UsageError` unless it is a registry's, and may be looked at."""
+    try:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder; make a registry with ml4iot-registry init")
+        if not (folder / MARK).is_file():
+            raise UsageError(
+                f"{folder}: not a registry's folder; make one with ml4iot-registry init"
+            )
+    except OSError as error:  # another user's
+        raise UsageError(f"{error.filename}: {error.strerror}") from error

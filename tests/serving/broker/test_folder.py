@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -261,6 +262,24 @@ def test_what_was_made_of_the_users_is_made_again(folder):
     (folder.path / "acl").write_text("topic readwrite #\n")
     folder.write_for_mosquitto()
     assert [(folder.path / name).read_text() for name in ("passwords", "acl")] == before
+
+
+def test_a_folder_that_cannot_be_locked_costs_one_line(folder, run):
+    (folder.path / ".lock").unlink(missing_ok=True)
+    (folder.path / ".lock").mkdir()
+    status, _, (line,) = run("device", "add", folder.path, "attic")
+    assert status == 2 and f"{folder.path}: cannot be written" in line
+
+
+def forbidden(path):
+    """As Python before 3.14 answers of a folder that only another user may enter."""
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_a_folder_of_another_user_costs_one_line(folder, run, monkeypatch):
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    status, _, (line,) = run("users", folder.path)
+    assert status == 2 and line.endswith("mosquitto.conf: Permission denied")
 
 
 def test_a_configuration_without_a_listener_is_told(folder):

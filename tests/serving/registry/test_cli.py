@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -146,6 +147,18 @@ def test_wrong_use_costs_one_line(typed, operator, tmp_path, words, match):
     )
     assert (status, said) == (2, "")
     assert match in complained and complained.count("\n") == 1
+
+
+def test_a_folder_of_another_user_costs_one_line(typed, operator, monkeypatch):
+    def forbidden(path):
+        """As Python before 3.14 answers of a folder that only another user may enter."""
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", forbidden)
+    for words in (["serve", operator.folder], ["token", "remove", operator.folder, "ada"]):
+        status, _, complained = typed(*words)
+        assert status == 2
+        assert complained == f"ml4iot-registry: {operator.folder}: Permission denied\n"
 
 
 def test_a_rotation_on_a_full_disk_says_where(typed, operator, monkeypatch):
