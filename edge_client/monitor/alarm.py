@@ -59,6 +59,7 @@ class Alarm:
     time: float  # Unix seconds, of the measurement
     device: str
     model: str  # name and version; empty where it is not said
+    dated: bool = True  # False of one that arrived without a time: then it is that of arrival
 
     def line(self) -> str:
         """``(05/12/2022 19:15:01) Humidity Alert: Predicted=48.8% Actual=50.1%``, local time."""
@@ -99,7 +100,8 @@ def read_alarm(body: bytes) -> Alarm:
     (quantity,) = told
     name = f"{device}/{quantity.name}"
     model = named.get(f"{device}/model", Record("", value="")).value
-    moment = named[name].time or time.time()  # without one it means now (RFC 8428, 4.5.3)
+    stated = named[name].time
+    moment = stated or time.time()  # without one it means now (RFC 8428, 4.5.3)
     if not 0 < moment < _LATEST:
         raise AlarmError(f"alarm: a time of {moment:g} s")
     return Alarm(
@@ -110,6 +112,7 @@ def read_alarm(body: bytes) -> Alarm:
         time=moment,
         device=device,
         model=model[:140] if isinstance(model, str) else "",
+        dated=bool(stated),
     )
 
 

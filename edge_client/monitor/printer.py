@@ -48,7 +48,8 @@ class Printer:
             return True
         # At QoS 1 a message comes at least once: again when the broker was lost on the way.
         mark = hashlib.sha256(said.topic.encode() + b"\0" + said.payload).digest()
-        if mark in self._known:
+        # Without a time two alarms may be the same: rather one of them twice than not at all.
+        if alarm.dated and mark in self._known:
             return True
         try:
             self._show(alarm.line())

@@ -72,7 +72,8 @@ def test_a_clock_that_was_never_set_says_nothing_of_the_time():
     before = time.time()
     read = read_alarm(replace(ALARM, time=12.0).serialise())
     assert before <= read.time <= time.time()
-    assert replace(read, time=MOMENT) == ALARM
+    assert replace(read, time=MOMENT, dated=True) == ALARM
+    assert not read.dated
 
 
 @given(st.binary(max_size=5000))

@@ -43,6 +43,13 @@ def test_what_comes_again_is_printed_once():
     assert shown.printer.printed == 3
 
 
+def test_two_alarms_of_a_clock_that_was_never_set_are_two():
+    shown = Shown()
+    for second in (1.0, 2.0):
+        shown.printer(arrived(replace(ALARM, time=second)))
+    assert shown.printer.printed == 2
+
+
 def test_what_is_no_alarm_is_told_and_not_printed():
     shown = Shown()
     shown.printer(arrived(b"[]"))
