@@ -12,11 +12,17 @@ import pytest
 from serving import http_server
 
 LIMIT_S = 30
+LONG = 16_000_000  # bytes, more than systems keep for a connection
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
 
 async def app(scope, receive, send):
-    """Answers `/` once it has the body, other paths without reading it."""
+    """Answers `/` once it has the body, other paths without reading it; `/long` at length."""
+    if scope["path"] == "/long":
+        head = [(b"content-length", str(LONG).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": bytes(LONG)})
+        return
     while scope["path"] == "/" and (await receive()).get("more_body"):
         pass
     await send(
@@ -29,6 +35,7 @@ async def app(scope, receive, send):
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(http_server, "HEAD_TIMEOUT_S", 0.3)
     monkeypatch.setattr(http_server, "REST_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(http_server, "UNSENT_LOOK_S", 0.3)
     server = http_server.http_server(app, 16, 16)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=server.run, args=([bound],))
@@ -99,3 +106,25 @@ def test_nor_is_the_rest_of_a_body_once_it_is_answered(connection):
     connection.sendall(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
     answer(connection)
     assert hung_up_while_dripping(connection, b" ")
+
+
+def test_who_does_not_take_the_answer_is_not_waited_for(connection):
+    connection.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+    time.sleep(1.5)
+    got = 0
+    try:
+        while part := connection.recv(2**20):
+            got += len(part)
+    except ConnectionResetError:
+        pass
+    assert got < LONG
+
+
+def test_who_takes_the_answer_slowly_gets_all_of_it(connection):
+    connection.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+    got = 0
+    while got < LONG:
+        part = connection.recv(400_000)
+        assert part
+        got += len(part)
+        time.sleep(0.02)
