@@ -96,7 +96,8 @@ def fetch_trusted(url: str, root: bytes, seen: Path) -> Trusted:
         except BadVersionNumberError as error:
             raise PushError(
                 f"{url}: its metadata are older than those seen before ({_why(error)}), which "
-                "devices refuse; if a backup was restored, make the registry anew and enrol again"
+                "devices refuse as well; if its operator put an older copy back, "
+                "`ml4iot-registry rotate` of timestamp, then snapshot, helps"
             ) from None
         except (RepositoryError, ValueError) as error:
             raise PushError(

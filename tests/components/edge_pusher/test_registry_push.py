@@ -23,6 +23,7 @@ from edge_client.bundle import read_bundle
 from edge_client.fleet.channel import ChannelState, Rollout
 from edge_client.fleet.paths import METADATA, TARGETS, bundle_target, channel_target
 from serving.registry.create import KeyCounts, create
+from serving.registry.rotation import rotate
 from tests.components.edge_pusher.conftest import Make, Running, running
 
 
@@ -108,6 +109,9 @@ def test_a_registry_that_was_rolled_back_gets_no_signature(
     with pytest.raises(PushError, match="older than those seen before"):
         push(registry, bundle("3"))
     assert len(registry.registry.store.model("th-a").versions) == 1
+    for role in ("timestamp", "snapshot"):  # the operator knows of it, and says so to everybody
+        rotate(registry.registry.store.repository, registry.created.trusted_root.parent, role)
+    assert push(registry, bundle("3")).new
 
 
 def test_what_was_seen_must_be_kept(registry: Running, bundle: Make) -> None:
