@@ -11,6 +11,7 @@ from pathlib import Path
 
 PACKAGES = ("ca-certificates", "python3", "python3-venv")
 TOOLS = {"debootstrap": "debootstrap", "qemu-aarch64-static": "qemu-user-static"}
+_NAMESPACE = ("unshare", "--mount", "--propagation", "private")
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -37,24 +38,13 @@ class Userland:
         none is left behind whatever becomes of it.
         """
         inside = (
-            f"mount -t proc proc {self.root}/proc && mount --rbind /dev {self.root}/dev && "
-            f"mount -t tmpfs tmpfs {self.root}/tmp && "
-            f'exec chroot {self.root} /bin/sh -c \'cd "$0" && exec "$@"\' "$@"'
+            'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && '
+            'mount -t tmpfs tmpfs "$0/tmp" && '
+            'exec chroot "$0" /bin/sh -c \'cd "$0" && exec "$@"\' "$@"'
         )
         kept = {name: os.environ[name] for name in os.environ if name.startswith("PIP_")}
         return subprocess.run(
-            [
-                "unshare",
-                "--mount",
-                "--propagation",
-                "private",
-                "sh",
-                "-c",
-                inside,
-                "sh",
-                folder,
-                *command,
-            ],
+            [*_NAMESPACE, "sh", "-c", inside, str(self.root), folder, *command],
             env={
                 "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 "HOME": "/root",
