@@ -6,6 +6,7 @@ else (docs/adr/0007-cooperation.md).
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import socket
 import ssl
@@ -106,7 +107,7 @@ class Connection:
                 and by.
             client_id: instead of an id that ends at random one of our own, no other client's at
                 the same time: the broker then keeps our subscriptions and, at QoS 1, what is said
-                there while we are gone.
+                there while we are gone. Our password, if any, makes it one that nobody can guess.
             patient: a broker that is not there, or refuses us, is waited for from the start.
 
         Raises:
@@ -135,7 +136,7 @@ class Connection:
         self._lock = Lock()
         self._client = BoundedClient(
             CallbackAPIVersion.VERSION2,
-            client_id or f"{name}-{secrets.token_hex(6)}",
+            _lasting(client_id, broker) if client_id else f"{name}-{secrets.token_hex(6)}",
             clean_session=client_id is None,
             protocol=MQTTv311,
             largest=largest,
@@ -332,6 +333,18 @@ class Connection:
             self._on_message(Arrived(topic, payload, message.retain, time.perf_counter()))
             is not False
         )
+
+
+def _lasting(client_id: str, broker: Broker) -> str:
+    """The id, with what only who has the password can tell at its end.
+
+    A broker throws out the first of two clients of the same id, and says its last will, whoever the
+    second is logged in as.
+    """
+    if broker.credentials is None:
+        return client_id
+    mark = hashlib.sha256(f"{client_id}:{broker.credentials.password}".encode()).hexdigest()
+    return f"{client_id}-{mark[:16]}"
 
 
 def _trusting(ca: Path) -> ssl.SSLContext:

@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 
 from edge_client.mqtt.broker import BrokerError, open_broker
+from edge_client.mqtt.connection import Will
 from serving.broker import authority
 from tests.serving.broker.operators import COMMAND, LIMIT_S, Heard, Operator, client, eventually
 
@@ -113,6 +114,27 @@ def test_who_cooperates_shares_the_clips_but_not_its_presence(operator):
     shared = {"ml4iot/audio/1", "ml4iot/prediction/1", "ml4iot/node/voice"}
     others = ["ml4iot/node/kitchen", "ml4iot/devices/kitchen/status", "ml4iot/models/kws/stable"]
     assert heard_of(operator, "anna", "voice", [*others, *shared]) == shared
+
+
+def test_nobody_throws_another_out_by_taking_its_id(operator):
+    heard, missed, lost = Heard(), Heard(), []
+    topic, name = "ml4iot/devices/kitchen/last", "ml4iot-kitchen"
+    kitchen = operator.as_user("kitchen")
+    will = Will("ml4iot/devices/kitchen/status", b"gone")
+    lasting = {"client_id": name, "will": will, "on_lost": lambda: lost.append(1)}
+    with client(operator.as_user("anna"), "ml4iot/#", heard=heard):
+        with client(kitchen, topic, **lasting) as there:
+            with client(operator.as_user("hall"), client_id=name) as hall:
+                assert hall.publish("ml4iot/devices/hall/status", b"here", qos=1)
+                eventually(lambda: ("ml4iot/devices/hall/status", b"here") in heard)
+            assert there.publish(topic, b"here", qos=1)
+            eventually(lambda: (topic, b"here") in heard)
+            assert not lost and ("ml4iot/devices/kitchen/status", b"gone") not in heard
+        with client(kitchen) as other:  # while the first is gone
+            assert other.publish(topic, b"kept", qos=1)
+            eventually(lambda: (topic, b"kept") in heard)
+        with client(kitchen, topic, heard=missed, client_id=name):
+            eventually(lambda: (topic, b"kept") in missed)
 
 
 def test_nobody_else_comes_in(operator, tmp_path):
