@@ -114,6 +114,7 @@ def build(folder: Path, suite: str) -> Userland:
     if _CERTIFICATES.exists():
         shutil.copy(_CERTIFICATES, root / "etc/ssl/certs/ca-certificates.crt")
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
     return Userland(root)
 
 

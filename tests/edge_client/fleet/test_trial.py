@@ -228,9 +228,15 @@ def test_a_device_on_which_nothing_runs(trial, put, monkeypatch, tmp_path):
 
 
 def test_a_device_without_litert_says_so(trial, put, monkeypatch, tmp_path):
-    # Shadows the package in the child, as where it is not installed for this processor.
-    (tmp_path / "ai_edge_litert").mkdir()
-    (tmp_path / "ai_edge_litert" / "__init__.py").write_text("raise ImportError('wrong ELF')")
+    # The child's package does not load, as where it is of another processor.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Broken:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'ai_edge_litert':\n"
+        "            raise ImportError('wrong ELF')\n"
+        "sys.meta_path.insert(0, Broken())\n"
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(DeviceFailure, match=r"no model can run here: .*wrong ELF"):
         trial(*put(bundle("2")))
