@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 
 from edge_client.fleet.announcement import Announcement
+from edge_client.fleet.errors import FleetError
 from edge_client.fleet.report import MAX_REPORT_BYTES
 from edge_client.fleet.topics import Topics
 from edge_client.mqtt.broker import Broker, BrokerError
@@ -35,10 +36,16 @@ class Announcer:
         self._lock = threading.Lock()
         self._said: dict[tuple[str, str], tuple[str | None, int]] = {}  # version and serial
         self._refused = ""
+        self._set_back = False  # the folder, which was said
         # QoS 0: a broker keeps only so many messages of QoS 1 for a client (Mosquitto 1,000 unless
         # told otherwise), and would drop most of what a large fleet has retained when we come. What
         # a lost connection loses is retained as well, and comes again.
-        filters = (topics.all_statuses, topics.all_models, topics.all_usage)
+        filters = (
+            topics.all_statuses,
+            topics.all_models,
+            topics.all_usage,
+            topics.all_announcements,  # our own, as far as the broker remembers them
+        )
         self._connection: Connection | None = None
         if broker is not None:
             self._connection = Connection(
@@ -94,8 +101,28 @@ class Announcer:
 
     def _heard(self, arrived: Arrived) -> None:
         said = self._topics.read(arrived.topic)
-        if said is not None:
+        if said is not None and said.kind == "announcement":
+            if arrived.retained:
+                self._compare(arrived)
+        elif said is not None:
             self._devices.take(said, arrived.payload)
+
+    def _compare(self, arrived: Arrived) -> None:
+        """Tells of a folder that is older than what the broker remembers of it."""
+        try:
+            remembered = Announcement.parse(arrived.payload).serial
+        except FleetError:
+            return
+        serial = max((serial for _, serial in list(self._said.values())), default=remembered)
+        if remembered > serial and not self._set_back:
+            self._set_back = True
+            log.error(
+                "serial %d was announced at %s, and this folder is at %d: was an older copy put "
+                "back? Devices that saw the newer one refuse it; see ml4iot-registry rotate --help",
+                remembered,
+                arrived.topic,
+                serial,
+            )
 
     def _not_wanted(self, error: BrokerError) -> None:
         if str(error) != self._refused:  # once is enough

@@ -106,6 +106,24 @@ def test_a_broker_that_comes_late_or_forgets_is_told_everything(devices):
         said.close()
 
 
+def test_a_folder_that_was_set_back_is_told(devices, caplog):
+    """The broker remembers what the registry announced before an older copy was put back."""
+    with start_broker(backend="mosquitto") as broker, Listener(broker.port) as listener:
+        for serial in (9, 9, 7):
+            caplog.clear()
+            said = announcer(broker.port, devices)
+            said.announce(MODEL, "stable", "1.0", serial)
+            said.start()
+            try:
+                assert listener.next()[1]["serial"] == serial
+                # Answered after all that the broker had retained for us.
+                listener.connection.publish(TOPICS.status(f"pi-{serial}"), status(), 1)
+                until(lambda name=f"pi-{serial}": devices.get(name))
+            finally:
+                said.close()
+            assert ("an older copy" in caplog.text) is (serial == 7)
+
+
 def test_devices_are_heard_also_those_that_spoke_before(devices):
     with start_broker(backend="mosquitto") as broker:
         pi = Connection(at(broker.port), "pi-1", [], lambda arrived: None, 1)
