@@ -15,6 +15,7 @@ BIN := .venv/bin
 READY := .venv/ready
 BUNDLE ?= models/kws-b.bundle
 SUITE ?= bookworm
+JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest
 
 # Keras 2, and quiet: TensorFlow 2.16 and its companions warn by the hundred about one another.
@@ -49,7 +50,7 @@ demo: $(READY)
 	@$(BIN)/python -m pipeline.demo
 
 test: $(READY)
-	@$(PYTEST)
+	@$(PYTEST) -n $(JOBS) --dist loadfile
 
 test-slow: $(READY)
 	@$(PYTEST) -m slow
