@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components.edge_pusher.registry import RegistryTarget
 from components.edge_pusher.upload import push_signed
-from edge_client.bundle import Bundle, bundle_bytes, pack_model
+from edge_client.bundle import Bundle, Manifest, bundle_bytes, pack_model
 from edge_client.mqtt.broker import open_broker
 from serving.broker import find_mosquitto, start_broker
 from serving.options import UsageError
@@ -22,6 +22,13 @@ from serving.registry.tokens import Tokens
 from tests.benchmarks.fleet.device import Place
 
 CHANNEL = "canary"  # what a pipeline's token may move
+
+
+def under_version(bundle: Bundle, version: str) -> tuple[bytes, Manifest]:
+    """The same model as another version: the bundle's bytes, and its manifest."""
+    entry, packed = pack_model(bundle.model, bundle.manifest.model.compression)
+    manifest = replace(bundle.manifest, version=version, model=entry)
+    return bundle_bytes(manifest, packed, manifest.name), manifest
 
 
 @dataclass(frozen=True)
@@ -35,10 +42,7 @@ class Own:
 
     def push(self, version: str) -> None:
         """Signs and pushes the model under a version, as EdgePusher does."""
-        manifest = self.bundle.manifest
-        entry, packed = pack_model(self.bundle.model, manifest.model.compression)
-        manifest = replace(manifest, version=version, model=entry)
-        push_signed(self.target, bundle_bytes(manifest, packed, manifest.name), manifest)
+        push_signed(self.target, *under_version(self.bundle, version))
 
     def processor_s(self) -> float:
         """Seconds of processor time that the registry has used."""

@@ -76,7 +76,7 @@ class Kills:
         ended = self._run(home, point)
         active, violation = None, ""
         try:
-            active = _working(home)
+            active = working(home, MODEL)
             if ended not in (0, -signal.SIGKILL):
                 violation = f"the process ended with {ended}"
             else:
@@ -92,7 +92,7 @@ class Kills:
         with Updater(self._enrolment, home) as updater:
             outcome = updater.update(MODEL)
         expected = {"update": {"active": "2"}, "back": {"rolled_back": "1", "active": "2"}}
-        version = _working(home)
+        version = working(home, MODEL)
         if expected[self._act].get(outcome.state) != version:
             return f"the next pull is {outcome.state}, with {version}: {outcome.text}"
         left = [path.name for path in home.path.rglob("*") if _is_leftover(path)]
@@ -129,9 +129,9 @@ def _bring(enrolment: Enrolment, home: Home) -> None:
         assert updater.update(MODEL).state == "active"
 
 
-def _working(home: Home) -> str:
+def working(home: Home, model: str) -> str:
     """The active version, after it has passed its golden inputs; raises where there is none."""
-    slot = Slots(home, MODEL).active()
+    slot = Slots(home, model).active()
     if slot is None or not slot.intact():
         raise EdgeError("no verified model is active")
     bundle = read_bundle(slot.bundle)

@@ -1,0 +1,1 @@
+"""Registry and broker, killed in the middle of a fleet's update."""
