@@ -20,17 +20,17 @@ from tests.benchmarks.server_kills.lookout import Lookout
 from tests.benchmarks.server_kills.rounds import fleet, spread
 from tests.edge_client.fleet.installed import install, keyword_bundle
 
-POINTS = 3
+POINTS, PAUSE_S = 3, 0.1
 LIMIT_S = 20.0
 
 
 def test_killed_servers_leave_no_device_behind(mosquitto, repository, tmp_path):
     bundle = read_bundle(repository / "models" / "th-a.bundle")
     with fleet(bundle, tmp_path) as running:
-        length_s = running.length()
+        length_s = running.length(PAUSE_S)
         delays = spread(length_s, POINTS)
         assert delays[0] == 0 and delays[-1] == pytest.approx(length_s)
-        kills = {name: kill_all(running, name, delays, 0.1) for name in SERVERS}
+        kills = {name: kill_all(running, name, delays, PAUSE_S) for name in SERVERS}
         assert running.looks > 1000
     # The first kill of each comes as its push begins.
     assert not any(each[0].answered or each[0].active for each in kills.values())

@@ -90,7 +90,7 @@ def table_of(kills: dict[str, list[Killed]], length_s: float) -> Table:
         row(what, [str(sum(map(holds, each))) for each in all_kills])
     for what, share in (("median", 50), ("max", 100)):
         seconds = [np.percentile([kill.recovered_s for kill in each], share) for each in all_kills]
-        row(f"from the kill until all have it, {what}", [f"{each:.1f} s" for each in seconds])
+        row(f"server back and all have it, {what}", [f"{each:.1f} s" for each in seconds])
     return table
 
 
@@ -122,7 +122,7 @@ def main() -> int:
             tempfile.TemporaryDirectory(prefix="ml4iot-kills-") as folder,
             fleet(bundle, Path(folder)) as running,
         ):
-            length_s = running.length()
+            length_s = running.length(chosen.pause)
             delays = spread(length_s, chosen.points)
             kills = {name: kill_all(running, name, delays, chosen.pause) for name in names}
             looks = running.looks

@@ -46,7 +46,7 @@ class Killed:
     answered: bool  # the registry had answered the push by then
     active: int  # devices that had the new version by then
     repeats: int  # of the push, where EdgePusher had given up
-    recovered_s: float  # from the kill until every device had the new version
+    recovered_s: float  # from the kill until the server was back and all had the new version
 
 
 class Violation(Exception):
@@ -156,9 +156,20 @@ class Fleet:
         push.start()
         return self._whole(push) - began
 
-    def length(self) -> float:
-        """Seconds of a whole update, measured; raises :class:`Violation`."""
-        return statistics.median(self.update() for _ in range(_UNDISTURBED))
+    def length(self, pause_s: float) -> float:
+        """Seconds of a whole update, measured.
+
+        Args:
+            pause_s: seconds before each, in which the devices come to rest.
+
+        Raises:
+            Violation: a device does not come to a version.
+        """
+        seconds = []
+        for _ in range(_UNDISTURBED):
+            time.sleep(pause_s)
+            seconds.append(self.update())
+        return statistics.median(seconds)
 
     def kill(self, name: str, delay_s: float) -> Killed:
         """One update in which a server is killed, and started again soon.
@@ -180,7 +191,7 @@ class Fleet:
         except (UsageError, TimeoutError) as error:
             raise Violation(f"the {name} does not come back: {error}") from None
         recovered = self._whole(push)
-        return Killed(killed - began, answered, active, push.repeats, max(0.0, recovered - killed))
+        return Killed(killed - began, answered, active, push.repeats, recovered - killed)
 
     def _next(self) -> Push:
         """A push of the next version, which may be active from now on."""
