@@ -47,7 +47,8 @@ def run(chosen: argparse.Namespace) -> int:
     from edge_client.monitor.printer import Printer
     from edge_client.monitor.session import default_session, held
     from edge_client.monitor.topics import check_topic
-    from edge_client.mqtt.connection import Connection, Subscription
+    from edge_client.mqtt.connection import Connection
+    from edge_client.mqtt.messages import Subscription
     from edge_client.run.interrupt import until_interrupted
 
     if isinstance(sys.stdout, io.TextIOWrapper):

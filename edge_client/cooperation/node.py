@@ -13,7 +13,8 @@ from edge_client.cooperation.topics import MAX_CLIP_ID, Topics
 from edge_client.cooperation.views import hear
 from edge_client.errors import EdgeError
 from edge_client.mqtt.broker import Broker
-from edge_client.mqtt.connection import Arrived, Connection, Presence, Subscription
+from edge_client.mqtt.connection import Connection
+from edge_client.mqtt.messages import Arrived, Presence, Subscription
 from edge_client.payload import PayloadError, Recording, decode
 from edge_client.predictor import AudioPredictor
 from edge_client.senml import parse

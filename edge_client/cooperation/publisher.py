@@ -19,7 +19,8 @@ from edge_client.cooperation.messages import (
 )
 from edge_client.cooperation.topics import ClipIds, Topics, is_clip_id
 from edge_client.mqtt.broker import Broker, BrokerError
-from edge_client.mqtt.connection import Arrived, Connection, Subscription
+from edge_client.mqtt.connection import Connection
+from edge_client.mqtt.messages import Arrived, Subscription
 from edge_client.payload import Recording, encode_recording
 
 SAMPLE_RATE, SAMPLES = 16_000, 16_000  # one second, as every keyword model of ours takes it

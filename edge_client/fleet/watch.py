@@ -24,7 +24,8 @@ from edge_client.fleet.schedule import Schedule
 from edge_client.fleet.systemd import Notifier
 from edge_client.fleet.topics import Topics
 from edge_client.fleet.updater import Outcome, Progress, Updater
-from edge_client.mqtt.connection import Arrived, Connection, Subscription, Will
+from edge_client.mqtt.connection import Connection
+from edge_client.mqtt.messages import Arrived, Subscription, Will
 from edge_client.run.interrupt import until_interrupted
 
 TICK_S = 1.0

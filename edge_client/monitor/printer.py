@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from edge_client.monitor.alarm import AlarmError, read_alarm
-from edge_client.mqtt.connection import Arrived
+from edge_client.mqtt.messages import Arrived
 
 _REMEMBERED = 10_000  # alarms, of which another copy may come
 

@@ -12,7 +12,8 @@ from edge_client.monitor.quantities import MONITORED
 from edge_client.monitor.sensor import Sample
 from edge_client.monitor.topics import MonitorTopics
 from edge_client.mqtt.broker import Broker, BrokerError
-from edge_client.mqtt.connection import Connection, Will
+from edge_client.mqtt.connection import Connection
+from edge_client.mqtt.messages import Will
 from edge_client.senml import Form, Record, write
 
 LEAVE_S = 5.0  # that the last alarms have to get through
@@ -23,7 +24,7 @@ class Publisher:
     """One device's monitoring at a broker.
 
     Readings are said at QoS 0: the next one follows. Alarms are said at QoS 1 and kept while the
-    broker is away, up to :data:`~edge_client.mqtt.connection.MAX_QUEUED` of them.
+    broker is away, up to :data:`~edge_client.mqtt.outbox.MAX_QUEUED` of them.
     """
 
     def __init__(

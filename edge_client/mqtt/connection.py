@@ -6,66 +6,29 @@ else (docs/adr/0007-cooperation.md).
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import socket
 import ssl
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from threading import Event, Lock
+from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from edge_client.mqtt.broker import Broker, BrokerError
+from edge_client.mqtt.identity import lasting_id, mistrust, trust_only
+from edge_client.mqtt.messages import Arrived, Presence, Subscription, Will
+from edge_client.mqtt.outbox import Outbox
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import MQTTMessage, MQTTMessageInfo
+    from paho.mqtt.client import MQTTMessage
 
 CONNECT_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 10.0
 LEAVE_TIMEOUT_S = 2.0
 KEEP_ALIVE_S = 15  # a device without power is known to be gone after one and a half of them
 BACK_OFF_S = (1, 30)
-MAX_QUEUED = 1000  # messages of QoS 1 the broker has not acknowledged
-_TICK_S = 0.02
-
-
-@dataclass(frozen=True)
-class Subscription:
-    """A topic filter, and how surely what is said there is to arrive (QoS 0 or 1)."""
-
-    topic: str
-    qos: int = 0
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """A message."""
-
-    topic: str
-    payload: bytes
-    retained: bool  # said before we listened
-    at: float  # of time.perf_counter
-
-
-@dataclass(frozen=True)
-class Presence:
-    """What is retained on a topic while a client is there, and emptied when it goes."""
-
-    topic: str
-    payload: bytes
-
-
-@dataclass(frozen=True)
-class Will:
-    """What is said of a client that goes, whether or not it takes leave: retained, QoS 1."""
-
-    topic: str
-    payload: bytes
 
 
 class Connection:
@@ -132,21 +95,20 @@ class Connection:
         self._presence = presence
         self._patient = patient
         self._ready = Event()
-        self._unacknowledged: deque[MQTTMessageInfo] = deque()
-        self._lock = Lock()
         self._client = BoundedClient(
             CallbackAPIVersion.VERSION2,
-            _lasting(client_id, broker) if client_id else f"{name}-{secrets.token_hex(6)}",
+            lasting_id(client_id, broker) if client_id else f"{name}-{secrets.token_hex(6)}",
             clean_session=client_id is None,
             protocol=MQTTv311,
             largest=largest,
             manual_ack=True,
         )
         self._client.connect_timeout = CONNECT_TIMEOUT_S
-        self._client.max_queued_messages_set(MAX_QUEUED)
+        self._outbox = Outbox(self._client)
         self._client.reconnect_delay_set(*BACK_OFF_S)
-        if broker.ca is not None:
-            self._client.tls_set_context(_trusting(broker.ca))
+        trusted = trust_only(broker)
+        if trusted is not None:
+            self._client.tls_set_context(trusted)
         if broker.credentials is not None:
             self._client.username_pw_set(broker.credentials.username, broker.credentials.password)
         self._parting = will  # what we say ourselves when we leave
@@ -188,7 +150,7 @@ class Connection:
         try:
             self._client.connect(address.host, address.port, KEEP_ALIVE_S)
         except ssl.SSLError as error:
-            raise BrokerError(f"broker {address}: {self._mistrust(error)}") from None
+            raise BrokerError(f"broker {address}: {mistrust(self.broker, error)}") from None
         except OSError as error:
             raise BrokerError(
                 f"no broker at {address} ({error.strerror or error}); start one, or name "
@@ -226,39 +188,20 @@ class Connection:
 
         Returns:
             Whether there was a broker to hand it to (QoS 0), or room for it among the
-            :data:`MAX_QUEUED` that are kept (QoS 1).
+            :data:`~edge_client.mqtt.outbox.MAX_QUEUED` that are kept (QoS 1).
         """
         if qos == 0:
             return self.ready and self._client.publish(topic, payload, retain=retain).rc == 0
-        from paho.mqtt.client import MQTT_ERR_QUEUE_SIZE, MQTT_ERR_SUCCESS
-
-        sent = self._client.publish(topic, payload, qos, retain)
-        if sent.rc == MQTT_ERR_QUEUE_SIZE:
-            return False
-        sent.rc = MQTT_ERR_SUCCESS  # without a broker it waits for one, which is no failure
-        with self._lock:
-            # Acknowledged in the order in which they were sent (MQTT 3.1.1, section 4.6).
-            while self._unacknowledged and self._unacknowledged[0].is_published():
-                self._unacknowledged.popleft()
-            self._unacknowledged.append(sent)
-        return True
+        return self._outbox.post(topic, payload, qos, retain)
 
     @property
     def unacknowledged(self) -> int:
         """Messages of QoS 1 that the broker has not acknowledged yet."""
-        with self._lock:
-            return sum(not each.is_published() for each in self._unacknowledged)
+        return len(self._outbox)
 
     def flush(self, timeout_s: float) -> bool:
         """Waits; whether the broker has acknowledged all that was published at QoS 1."""
-        deadline = time.monotonic() + timeout_s
-        with self._lock:
-            waited_for = list(self._unacknowledged)
-        while not all(each.is_published() for each in waited_for):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_TICK_S)
-        return True
+        return self._outbox.wait(timeout_s)
 
     def _stop(self) -> None:
         self._client.disconnect()
@@ -276,7 +219,7 @@ class Connection:
         # Paho says no more than that; we are called while it handles the error.
         error = sys.exc_info()[1]
         if isinstance(error, ssl.SSLError):
-            self._refuse(self._mistrust(error))
+            self._refuse(mistrust(self.broker, error))
         elif isinstance(error, OSError) and self._patient and not self.sessions:
             self._refuse(f"is not there ({error.strerror or error})")  # its name may be mistyped
 
@@ -304,11 +247,6 @@ class Connection:
         if (self.sessions or self._patient) and self._on_refused is not None:
             self._on_refused(BrokerError(f"broker {self.broker}: {why}; it is asked again"))
 
-    def _mistrust(self, error: ssl.SSLError) -> str:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return f"{self.broker.ca} does not vouch for it ({error.verify_message})"
-        return f"no TLS there ({error.reason or error})"
-
     def _disconnected(
         self, client: Any, data: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
@@ -333,28 +271,6 @@ class Connection:
             self._on_message(Arrived(topic, payload, message.retain, time.perf_counter()))
             is not False
         )
-
-
-def _lasting(client_id: str, broker: Broker) -> str:
-    """The id, with what only who has the password can tell at its end.
-
-    A broker throws out the first of two clients of the same id, and says its last will, whoever the
-    second is logged in as.
-    """
-    if broker.credentials is None:
-        return client_id
-    mark = hashlib.sha256(f"{client_id}:{broker.credentials.password}".encode()).hexdigest()
-    return f"{client_id}-{mark[:16]}"
-
-
-def _trusting(ca: Path) -> ssl.SSLContext:
-    """A context that trusts this CA and no other."""
-    try:
-        return ssl.create_default_context(cafile=str(ca))
-    except ssl.SSLError:
-        raise BrokerError(f"{ca}: no certificate of a CA in PEM") from None
-    except OSError as error:
-        raise BrokerError(f"{ca}: cannot be read: {error.strerror}") from None
 
 
 def _without_delay(client: Any, data: Any, opened: Any) -> None:

@@ -14,7 +14,8 @@ from edge_client.fleet.errors import FleetError
 from edge_client.fleet.report import MAX_REPORT_BYTES
 from edge_client.fleet.topics import Topics
 from edge_client.mqtt.broker import Broker, BrokerError
-from edge_client.mqtt.connection import Arrived, Connection, Subscription
+from edge_client.mqtt.connection import Connection
+from edge_client.mqtt.messages import Arrived, Subscription
 from serving.registry.devices import Devices
 from serving.registry.log import log
 

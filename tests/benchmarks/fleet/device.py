@@ -30,7 +30,7 @@ from edge_client.fleet.topics import Topics
 from edge_client.fleet.trial import Trial, TrialResult
 from edge_client.fleet.trust import Trust
 from edge_client.fleet.updater import Outcome, Updater
-from edge_client.mqtt.connection import Arrived, Subscription, Will
+from edge_client.mqtt.messages import Arrived, Subscription, Will
 from tests.benchmarks.fleet.meter import Meter, MeteredFetcher
 from tests.benchmarks.fleet.mqtt_loop import DrivenConnection, MqttLoop
 

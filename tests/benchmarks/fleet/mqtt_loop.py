@@ -11,14 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edge_client.mqtt.broker import Broker
-from edge_client.mqtt.connection import (
-    BACK_OFF_S,
-    KEEP_ALIVE_S,
-    Arrived,
-    Connection,
-    Subscription,
-    Will,
-)
+from edge_client.mqtt.connection import BACK_OFF_S, KEEP_ALIVE_S, Connection
+from edge_client.mqtt.messages import Arrived, Subscription, Will
 
 _MISC_S = 1.0  # between two looks at keep-alives
 

@@ -22,7 +22,8 @@ from edge_client.fleet.announcement import MAX_ANNOUNCEMENT_BYTES, Announcement
 from edge_client.fleet.errors import FleetError
 from edge_client.fleet.home import Home
 from edge_client.fleet.trust import Trust
-from edge_client.mqtt.connection import Arrived, Connection, Subscription
+from edge_client.mqtt.connection import Connection
+from edge_client.mqtt.messages import Arrived, Subscription
 from serving.registry.client import RegistryClient
 from tests.benchmarks.fleet.device import Place
 from tests.benchmarks.fleet.meter import Counted

@@ -14,7 +14,8 @@ from edge_client.fleet.enrolment import EnrolledBroker, write_enrolment
 from edge_client.fleet.report import DeviceStatus, ModelReport, UsageReport
 from edge_client.fleet.topics import Topics
 from edge_client.mqtt.broker import open_broker
-from edge_client.mqtt.connection import Connection, Subscription
+from edge_client.mqtt.connection import Connection
+from edge_client.mqtt.messages import Subscription
 from serving.options import bind
 
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -12,7 +12,7 @@ from edge_client.monitor.printer import Printer
 from edge_client.monitor.quantities import HUMIDITY
 from edge_client.monitor.session import default_session, held
 from edge_client.mqtt.broker import Broker, BrokerAddress
-from edge_client.mqtt.connection import Arrived
+from edge_client.mqtt.messages import Arrived
 
 ALARM = Alarm(HUMIDITY, 48.8, 50.1, 1.0, 1670264101.25, "pi-1", "th-a:3")
 

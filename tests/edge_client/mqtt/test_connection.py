@@ -13,7 +13,9 @@ import pytest
 
 from edge_client.mqtt import connection
 from edge_client.mqtt.broker import Broker, BrokerAddress, BrokerError, open_broker
-from edge_client.mqtt.connection import MAX_QUEUED, Connection, Presence, Subscription, Will
+from edge_client.mqtt.connection import Connection
+from edge_client.mqtt.messages import Presence, Subscription, Will
+from edge_client.mqtt.outbox import MAX_QUEUED
 from serving.broker import start_broker
 from serving.broker.authority import make_authority
 from tests.edge_client.cooperation.proxy import DroppingProxy

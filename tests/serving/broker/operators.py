@@ -9,7 +9,8 @@ import time
 from contextlib import contextmanager
 
 from edge_client.mqtt.broker import open_broker
-from edge_client.mqtt.connection import Connection, Subscription
+from edge_client.mqtt.connection import Connection
+from edge_client.mqtt.messages import Subscription
 from serving.broker.folder import create
 from serving.options import bind
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from edge_client.mqtt.broker import BrokerError, open_broker
-from edge_client.mqtt.connection import Will
+from edge_client.mqtt.messages import Will
 from serving.broker import authority
 from tests.serving.broker.operators import COMMAND, LIMIT_S, Heard, Operator, client, eventually
 

@@ -12,7 +12,8 @@ import pytest
 
 from edge_client.fleet.topics import Said, Topics
 from edge_client.mqtt.broker import Broker, BrokerAddress
-from edge_client.mqtt.connection import Connection, Subscription
+from edge_client.mqtt.connection import Connection
+from edge_client.mqtt.messages import Subscription
 from serving.broker import start_broker
 from serving.registry.announcer import Announcer
 from serving.registry.devices import Devices

@@ -19,7 +19,8 @@ import pytest
 from edge_client.fleet.channel import ChannelState
 from edge_client.fleet.topics import Topics
 from edge_client.mqtt.broker import Broker, BrokerAddress
-from edge_client.mqtt.connection import Connection, Subscription
+from edge_client.mqtt.connection import Connection
+from edge_client.mqtt.messages import Subscription
 from serving.broker import start_broker
 from serving.registry.__main__ import main
 from serving.registry.launcher import start_registry
