@@ -10,9 +10,9 @@ fetched), ``ML4IOT_SPLITS`` (a folder of given train, validation and test lists)
 speaker without the speakers of validation and test),
 ``ML4IOT_VERSIONS`` (comma-separated), ``ML4IOT_HOME``, ``ML4IOT_PUSH`` and ``ML4IOT_MODELS``;
 ``ML4IOT_REGISTRY`` (the registry's URL), ``ML4IOT_REGISTRY_TOKEN_FILE``, ``ML4IOT_TARGETS_KEY``
-and ``ML4IOT_REGISTRY_ROOT`` for a signed push to the fleet, by way of the channel
-``ML4IOT_CHANNEL``; ``ML4IOT_DEVICE_MEASUREMENTS`` (a file or a registry's URL) for latencies that
-devices measured.
+(several paths where its root wants several signatures, separated as those of PATH are) and
+``ML4IOT_REGISTRY_ROOT`` for a signed push to the fleet, by way of the channel ``ML4IOT_CHANNEL``;
+``ML4IOT_DEVICE_MEASUREMENTS`` (a file or a registry's URL) for latencies that devices measured.
 """
 
 from __future__ import annotations

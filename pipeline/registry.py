@@ -8,17 +8,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from components.edge_pusher.registry import RegistryTarget
-from components.edge_pusher.signing import RegistryAwayError, fetch_trusted, signer_for
+from components.edge_pusher.registry import RegistryTarget, key_paths
+from components.edge_pusher.signing import RegistryAwayError, fetch_trusted, signers_for
 from components.errors import InputError
 from pipeline.environment import given
 
 _URL = "ML4IOT_REGISTRY"
-_FILES = {  # by field of RegistryTarget
-    "token_file": "ML4IOT_REGISTRY_TOKEN_FILE",
-    "targets_key": "ML4IOT_TARGETS_KEY",
-    "root": "ML4IOT_REGISTRY_ROOT",
-}
+_TOKEN_FILE = "ML4IOT_REGISTRY_TOKEN_FILE"
+_TARGETS_KEY = "ML4IOT_TARGETS_KEY"  # several paths, where the root wants several signatures
+_ROOT = "ML4IOT_REGISTRY_ROOT"
 _CHANNEL = "ML4IOT_CHANNEL"
 
 
@@ -29,39 +27,46 @@ def read_registry() -> RegistryTarget | None:
 
     Raises:
         InputError: half of what is needed, a file that is not what it should be, or a registry
-            that does not trust the key, or that the root does not speak of.
+            that does not trust the keys, or that the root does not speak of.
     """
     url = given(_URL)
-    others = (*_FILES.values(), _CHANNEL)
     if url is None:
-        for variable in filter(given, others):
+        for variable in filter(given, (_TOKEN_FILE, _TARGETS_KEY, _ROOT, _CHANNEL)):
             raise InputError(f"{variable} is set but {_URL} is not; set both or neither")
         return None
-    files = {}
-    for field, variable in _FILES.items():
-        path = given(variable)
-        if path is None:
-            raise InputError(f"{_URL} is set but {variable} is not; a signed push needs both")
-        files[field] = str(Path(path).resolve())
+    token_file, targets_keys, root_file = map(_needed, (_TOKEN_FILE, _TARGETS_KEY, _ROOT))
     with _named(_URL):
-        target = RegistryTarget(url, **files)
+        target = RegistryTarget(
+            url, _whole(token_file), tuple(map(_whole, key_paths(targets_keys))), _whole(root_file)
+        )
     with _named(_CHANNEL):
         target = replace(target, channel=given(_CHANNEL) or target.channel)
-    with _named(_FILES["token_file"]):
+    with _named(_TOKEN_FILE):
         target.read_token()
-    with _named(_FILES["targets_key"]):
-        key = target.read_key()
-    with _named(_FILES["root"]):
+    with _named(_TARGETS_KEY):
+        keys = target.read_keys()
+    with _named(_ROOT):
         root = target.read_root()
     with _named(_URL):
         try:
-            signer_for(key, fetch_trusted(url, root, target.seen).root, url)
+            signers_for(keys, fetch_trusted(url, root, target.seen).root, url)
         except RegistryAwayError as error:
             print(
                 f"warning: {_URL}: {error}; the run goes on, but its push needs the registry",
                 file=sys.stderr,
             )
     return target
+
+
+def _needed(variable: str) -> str:
+    value = given(variable)
+    if value is None:
+        raise InputError(f"{_URL} is set but {variable} is not; a signed push needs both")
+    return value
+
+
+def _whole(path: str) -> str:
+    return str(Path(path).resolve())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.constraint_evaluator.budgets import number
-from components.edge_pusher.registry import RegistryTarget
+from components.edge_pusher.registry import RegistryTarget, key_paths
 from components.edge_pusher.upload import push_signed
 from components.errors import InputError
 from components.pushing import PushError
@@ -26,6 +26,8 @@ from edge_client.files import read_input
 _EPILOG = """\
 Each option may be given as an environment variable, as `tfx run create` takes it: ML4IOT_REGISTRY,
 ML4IOT_REGISTRY_TOKEN_FILE, ML4IOT_TARGETS_KEY, ML4IOT_REGISTRY_ROOT, ML4IOT_CHANNEL.
+A registry whose root wants several signatures of targets takes that many keys: --targets-key once
+for each, or their paths in ML4IOT_TARGETS_KEY, separated as those of PATH are.
 Exit status: 0 when all is in the registry, 2 when something is not.
 """
 
@@ -41,13 +43,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE")
     _option(parser, "--registry", "ML4IOT_REGISTRY", "URL")
     _option(parser, "--token-file", "ML4IOT_REGISTRY_TOKEN_FILE", "FILE")
-    _option(parser, "--targets-key", "ML4IOT_TARGETS_KEY", "TARGETS.pem")
+    keys = key_paths(os.environ.get("ML4IOT_TARGETS_KEY", ""))
+    parser.add_argument(
+        "--targets-key",
+        action="append",
+        metavar="TARGETS.pem",
+        required=not keys,
+        help="may be repeated; default: $ML4IOT_TARGETS_KEY",
+    )
     _option(parser, "--root", "ML4IOT_REGISTRY_ROOT", "ROOT.json")
     _option(parser, "--channel", "ML4IOT_CHANNEL", "NAME", "canary")
     asked = parser.parse_args(arguments)
     try:
         target = RegistryTarget(
-            asked.registry, asked.token_file, asked.targets_key, asked.root, asked.channel
+            asked.registry,
+            asked.token_file,
+            tuple(asked.targets_key or keys),
+            asked.root,
+            asked.channel,
         )
         for path in asked.bundles:
             _push(path, target)

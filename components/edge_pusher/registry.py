@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -31,7 +32,7 @@ class RegistryTarget:
 
     url: str
     token_file: str  # one line, of role push or operate
-    targets_key: str  # Ed25519 in PEM (PKCS #8), which the registry's root names for targets
+    targets_keys: tuple[str, ...]  # Ed25519 in PEM (PKCS #8), which its root names for targets
     root: str  # root.json as devices are enrolled with
     channel: str = "canary"
 
@@ -49,7 +50,12 @@ class RegistryTarget:
         return from_mapping(cls, values, "registry")
 
     def __post_init__(self) -> None:
-        """Raises ``InputError`` for an URL or a channel's name that cannot be."""
+        """Raises ``InputError`` for an URL or a channel's name that cannot be, or no key."""
+        if not self.targets_keys:
+            raise InputError(
+                "no targets key; name the targets.pem that `ml4iot-registry init` made by "
+                "--targets-key or ML4IOT_TARGETS_KEY"
+            )
         with _as_input_error():
             Connection(self.url).close()
             check_name(self.channel, "channel")
@@ -64,24 +70,9 @@ class RegistryTarget:
         with _as_input_error():
             return read_token(Path(self.token_file))
 
-    def read_key(self) -> Ed25519PrivateKey:
-        """The key that signs; raises ``InputError`` for a file that holds none of this kind."""
-        path = self.targets_key
-        data = _read(path, _MAX_KEY_BYTES)
-        try:
-            key = load_pem_private_key(data, None)
-        except TypeError:
-            raise InputError(
-                f"{path}: the key is encrypted; `openssl pkey -in FILE -out OTHER` takes that off"
-            ) from None
-        except (ValueError, UnsupportedAlgorithm):
-            key = None
-        if not isinstance(key, Ed25519PrivateKey):
-            raise InputError(
-                f"{path}: no private Ed25519 key in PEM; give the targets.pem that "
-                "`ml4iot-registry init` made"
-            )
-        return key
+    def read_keys(self) -> dict[str, Ed25519PrivateKey]:
+        """The keys that sign, by path; raises ``InputError`` for a file with none of this kind."""
+        return {path: _read_key(path) for path in self.targets_keys}
 
     def read_root(self) -> bytes:
         """The root to start from; raises ``InputError`` for a file that holds none."""
@@ -97,6 +88,29 @@ class RegistryTarget:
             f"{self.root}: no signed root metadata; give the root.json that "
             "`ml4iot-registry init` made"
         )
+
+
+def key_paths(text: str) -> tuple[str, ...]:
+    """The paths that a variable names, separated as those of PATH are."""
+    return tuple(path for path in text.split(os.pathsep) if path)
+
+
+def _read_key(path: str) -> Ed25519PrivateKey:
+    data = _read(path, _MAX_KEY_BYTES)
+    try:
+        key = load_pem_private_key(data, None)
+    except TypeError:
+        raise InputError(
+            f"{path}: the key is encrypted; `openssl pkey -in FILE -out OTHER` takes that off"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise InputError(
+            f"{path}: no private Ed25519 key in PEM; give the targets.pem that "
+            "`ml4iot-registry init` made"
+        )
+    return key
 
 
 def _read(path: str, limit: int) -> bytes:

@@ -6,6 +6,8 @@ The Update Framework, https://theupdateframework.github.io/specification/latest/
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass
@@ -106,35 +108,47 @@ def fetch_trusted(url: str, root: bytes, seen: Path) -> Trusted:
             ) from None
 
 
-def signer_for(key: Ed25519PrivateKey, root: Root, url: str) -> CryptoSigner:
-    """Signs targets metadata with ``key``; raises ``PushError`` where the root does not allow it.
+def signers_for(
+    keys: Mapping[str, Ed25519PrivateKey], root: Root, url: str
+) -> tuple[CryptoSigner, ...]:
+    """Sign targets metadata together, each key once.
 
     Args:
-        key: private.
+        keys: private, by the path that error messages call them.
         root: of the registry, verified.
         url: what error messages call the registry.
+
+    Raises:
+        PushError: the root does not name one of them for targets, or wants more than there are.
     """
     role = root.roles[Targets.type]
-    if role.threshold > 1:
+    signers = {}
+    for path, key in keys.items():
+        own = SSlibKey.from_crypto(key.public_key()).keyval
+        for keyid in role.keyids:
+            public = root.keys[keyid]
+            if isinstance(public, SSlibKey) and public.keyval == own:
+                signers[keyid] = CryptoSigner(key, public)
+                break
+        else:
+            raise PushError(
+                f"{url}: its root does not name the key of {path} for targets; it may have been "
+                "rotated, or belong to another registry"
+            )
+    if len(signers) < role.threshold:
         raise PushError(
-            f"{url}: its root wants {role.threshold} signatures of targets; a pipeline gives one"
+            f"{url}: its root wants targets signed by {role.threshold} different keys, and "
+            f"{len(signers)} of them given: {', '.join(keys)}; give --targets-key several times, "
+            f"or ML4IOT_TARGETS_KEY with {os.pathsep!r} between the paths"
         )
-    own = SSlibKey.from_crypto(key.public_key()).keyval
-    for keyid in role.keyids:
-        public = root.keys[keyid]
-        if isinstance(public, SSlibKey) and public.keyval == own:
-            return CryptoSigner(key, public)
-    raise PushError(
-        f"{url}: its root does not name this key for targets; it may have been rotated, or belong "
-        "to another registry"
-    )
+    return tuple(signers.values())
 
 
 def with_bundle(
     trusted: Trusted,
     provenance: Provenance,
     data: bytes,
-    signer: CryptoSigner,
+    signers: Sequence[CryptoSigner],
     now: datetime | None = None,
 ) -> Metadata[Targets]:
     """The next targets metadata, signed: those there are and one bundle.
@@ -143,7 +157,7 @@ def with_bundle(
         trusted: the registry's own.
         provenance: of the bundle; it says model and version.
         data: the bundle.
-        signer: one that the root names.
+        signers: as many as the root wants, each of which it names.
         now: this moment.
     """
     path = bundle_target(provenance.model, provenance.version)
@@ -158,7 +172,8 @@ def with_bundle(
     # Metadata know no fractions of seconds (section 4.2.1).
     signed.expires = (now or datetime.now(timezone.utc)).replace(microsecond=0) + LIFE
     metadata = Metadata(signed)
-    metadata.sign(signer)
+    for signer in signers:
+        metadata.sign(signer, append=True)
     return metadata
 
 

@@ -20,7 +20,7 @@ from components.edge_pusher.registry import RegistryTarget
 from components.edge_pusher.signing import (
     RegistryAwayError,
     fetch_trusted,
-    signer_for,
+    signers_for,
     with_bundle,
 )
 from components.pushing import PushError
@@ -71,7 +71,7 @@ def push_signed(target: RegistryTarget, data: bytes, manifest: Manifest) -> Rece
             another bundle was pushed as this version before.
         InputError: a file that the target names is not what it should be.
     """
-    root, key = target.read_root(), target.read_key()
+    root, keys = target.read_root(), target.read_keys()
     connection = Connection(target.url, target.read_token(), connections=1)
     provenance = Provenance(
         model=manifest.name,
@@ -92,8 +92,8 @@ def push_signed(target: RegistryTarget, data: bytes, manifest: Manifest) -> Rece
             raise PushError(refused[before])
         there = trusted.sha256(manifest.name, manifest.version)
         if there is None:
-            signer = signer_for(key, trusted.root, target.url)
-            targets = with_bundle(trusted, provenance, data, signer)
+            signers = signers_for(keys, trusted.root, target.url)
+            targets = with_bundle(trusted, provenance, data, signers)
         elif there == hashlib.sha256(data).hexdigest():
             targets = trusted.targets
         else:

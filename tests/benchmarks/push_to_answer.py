@@ -216,7 +216,7 @@ def _registry_target(created: Created, url: str, folder: Path) -> RegistryTarget
     token = folder / "token"
     token.write_text(Tokens(created.folder).add("pipeline", "push") + "\n")
     return RegistryTarget(
-        url, str(token), str(created.targets_keys[0]), str(created.trusted_root), CHANNEL
+        url, str(token), (str(created.targets_keys[0]),), str(created.trusted_root), CHANNEL
     )
 
 

@@ -16,7 +16,7 @@ from tests.components.edge_pusher.conftest import Running, running
 VARIABLES = {
     "ML4IOT_REGISTRY": "url",
     "ML4IOT_REGISTRY_TOKEN_FILE": "token_file",
-    "ML4IOT_TARGETS_KEY": "targets_key",
+    "ML4IOT_TARGETS_KEY": "targets_keys",
     "ML4IOT_REGISTRY_ROOT": "root",
 }
 
@@ -32,7 +32,8 @@ def environment(registry: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("ML4IOT_")]:
         monkeypatch.delenv(name)
     for variable, field in VARIABLES.items():
-        monkeypatch.setenv(variable, getattr(registry.target, field))
+        value = getattr(registry.target, field)
+        monkeypatch.setenv(variable, value if isinstance(value, str) else os.pathsep.join(value))
 
 
 def test_all_that_is_needed(registry: Running, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +46,22 @@ def test_a_channel_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     target = read_registry()
     assert target is not None
     assert target.channel == "stable"
+
+
+def test_a_key_for_each_signature_that_the_root_wants(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with running(tmp_path, KeyCounts(targets=2, targets_threshold=2)) as registry:
+        for variable, field in VARIABLES.items():
+            value = getattr(registry.target, field)
+            monkeypatch.setenv(variable, value if isinstance(value, str) else value[0])
+        with pytest.raises(InputError, match=r"ML4IOT_REGISTRY: .*by 2 different keys, and 1 of"):
+            read_registry()
+        first, second = registry.target.targets_keys
+        monkeypatch.chdir(Path(first).parent)  # where each path begins
+        names = (Path(first).name, Path(second).name)
+        monkeypatch.setenv("ML4IOT_TARGETS_KEY", os.pathsep.join(names))
+        assert read_registry() == registry.target
 
 
 def test_without_a_registry_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +100,7 @@ def test_what_cannot_be_is_named(monkeypatch, variable: str, value: str, message
 @pytest.mark.parametrize(
     ("variable", "message"),
     [
-        ("ML4IOT_TARGETS_KEY", "its root does not name this key"),
+        ("ML4IOT_TARGETS_KEY", "its root does not name the key"),
         ("ML4IOT_REGISTRY_ROOT", "are not signed as the given root says"),
     ],
 )

@@ -86,7 +86,7 @@ def own_fleet(bundle: Bundle, folder: Path) -> Iterator[Own]:
         target = RegistryTarget(
             registry.url,
             str(token),
-            str(created.targets_keys[0]),
+            (str(created.targets_keys[0]),),
             str(created.trusted_root),
             CHANNEL,
         )

@@ -268,7 +268,7 @@ def _target(created: Created, url: str, folder: Path, token: str) -> RegistryTar
     file = folder / "token"
     file.write_text(f"{token}\n")
     return RegistryTarget(
-        url, str(file), str(created.targets_keys[0]), str(created.trusted_root), CHANNEL
+        url, str(file), (str(created.targets_keys[0]),), str(created.trusted_root), CHANNEL
     )
 
 

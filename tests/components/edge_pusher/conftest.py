@@ -86,7 +86,7 @@ def running(folder: Path, counts: KeyCounts | None = None) -> Iterator[Running]:
             target = RegistryTarget(
                 url=f"http://127.0.0.1:{listening.getsockname()[1]}",
                 token_file=str(token),
-                targets_key=str(created.targets_keys[0]),
+                targets_keys=tuple(map(str, created.targets_keys)),
                 root=str(created.trusted_root),
             )
             yield Running(registry, created, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import pytest
 
 from components.edge_pusher.__main__ import main
 from edge_client.bundle import bundle_bytes, pack_model, read_bundle
+from serving.registry.create import KeyCounts
 from tests.components.edge_pusher.conftest import running
 
 
-def options(target) -> list[str]:
+def options(target, keys: tuple[str, ...] | None = None) -> list[str]:
     where = ["--registry", target.url, "--token-file", target.token_file, "--root", target.root]
-    return [*where, "--targets-key", target.targets_key, "--channel", target.channel]
+    keys = target.targets_keys if keys is None else keys
+    signing = [part for key in keys for part in ("--targets-key", key)]
+    return [*where, *signing, "--channel", target.channel]
 
 
 def test_what_kept_its_budgets_is_pushed_once(tmp_path: Path, bundle, capsys) -> None:
@@ -50,6 +54,28 @@ def test_what_kept_no_budget_is_not_signed(
         assert main([str(path), *options(there.target)]) == 2
         assert there.registry.store.models() == []
     assert capsys.readouterr().err.strip() == f"ml4iot-push: {path}: not pushed, for it {said}"
+
+
+def test_several_keys_by_option_or_by_variable(tmp_path, bundle, capsys, monkeypatch) -> None:
+    for version in "78":
+        (tmp_path / version).write_bytes(bundle(version))
+    with running(tmp_path / "place", KeyCounts(targets=2, targets_threshold=2)) as there:
+        first, second = there.target.targets_keys
+        assert main([str(tmp_path / "7"), *options(there.target)]) == 0
+        without = options(there.target, keys=())
+        monkeypatch.setenv("ML4IOT_TARGETS_KEY", f"{first}{os.pathsep}{second}")
+        assert main([str(tmp_path / "8"), *without]) == 0
+        assert there.registry.store.channel("th-a", "canary").version == "8"
+        capsys.readouterr()
+        (tmp_path / "9").write_bytes(bundle("9"))
+        assert main([str(tmp_path / "9"), *without, "--targets-key", first]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"signed by 2 different keys, and 1 of them given: {first}; " in line
+    monkeypatch.setenv("ML4IOT_TARGETS_KEY", os.pathsep)
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "9"), *without])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--targets-key" in line
 
 
 @pytest.mark.parametrize("content", [b"PK", None, "/dev/zero"])

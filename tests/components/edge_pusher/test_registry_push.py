@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tuf.ngclient import Updater
 
 from components.edge_pusher import upload
+from components.edge_pusher.registry import RegistryTarget
 from components.edge_pusher.signing import RegistryAwayError, fetch_trusted
 from components.edge_pusher.upload import Receipt, push_signed
 from components.errors import InputError
@@ -27,7 +29,7 @@ from serving.registry.rotation import rotate
 from tests.components.edge_pusher.conftest import Make, Running, running
 
 
-def push(registry: Running, data: bytes, **changed: str) -> Receipt:
+def push(registry: Running, data: bytes, **changed: Any) -> Receipt:
     return push_signed(replace(registry.target, **changed), data, read_bundle(data).manifest)
 
 
@@ -144,10 +146,13 @@ def test_a_channel_that_only_operators_move(registry: Running, bundle: Make) -> 
 
 def test_a_key_of_another_registry(registry: Running, bundle: Make, tmp_path: Path) -> None:
     other = create(tmp_path / "other", tmp_path / "other keys", KeyCounts())
-    with pytest.raises(PushError, match="its root does not name this key for targets"):
-        push(registry, bundle("1"), targets_key=str(other.targets_keys[0]))
-    with pytest.raises(PushError, match="does not name this key"):
-        push(registry, bundle("1"), targets_key=str(registry.created.root_keys[0]))
+    strange = str(other.targets_keys[0])
+    with pytest.raises(PushError, match=f"its root does not name the key of {strange} for targets"):
+        push(registry, bundle("1"), targets_keys=(strange,))
+    with pytest.raises(PushError, match="does not name the key"):
+        push(registry, bundle("1"), targets_keys=(str(registry.created.root_keys[0]),))
+    with pytest.raises(PushError, match=f"does not name the key of {strange}"):
+        push(registry, bundle("1"), targets_keys=(*registry.target.targets_keys, strange))
 
 
 def test_the_root_of_another_registry(registry: Running, bundle: Make, tmp_path: Path) -> None:
@@ -156,12 +161,22 @@ def test_the_root_of_another_registry(registry: Running, bundle: Make, tmp_path:
         push(registry, bundle("1"), root=str(other.trusted_root))
 
 
-def test_a_registry_that_wants_two_signatures(bundle: Make, tmp_path: Path) -> None:
-    with (
-        running(tmp_path, KeyCounts(targets=2, targets_threshold=2)) as registry,
-        pytest.raises(PushError, match="wants 2 signatures of targets; a pipeline gives one"),
-    ):
-        push(registry, bundle("1"))
+def test_a_registry_that_wants_two_of_three_signatures(bundle: Make, tmp_path: Path) -> None:
+    with running(tmp_path, KeyCounts(targets=3, targets_threshold=2)) as registry:
+        first, second, third = registry.target.targets_keys
+        copy = tmp_path / "copy.pem"
+        shutil.copy(first, copy)
+        for keys in ((first,), (first, first), (first, str(copy))):
+            with pytest.raises(PushError, match="by 2 different keys, and 1 of them given: ") as e:
+                push(registry, bundle("1"), targets_keys=keys)
+            assert "\n" not in str(e.value)
+            assert all(key in str(e.value) for key in keys)
+        assert push(registry, bundle("1"), targets_keys=(third, first)).new
+        assert push(registry, bundle("2"), targets_keys=(second, str(copy), first)).new
+        assert push(registry, bundle("3")).new
+        metadata = registry.registry.store.repository.contents.targets
+        assert len(metadata.signatures) == 3
+        assert fetched(registry, tmp_path, bundle_target("th-a", "3")) == bundle("3")
 
 
 def test_a_registry_that_is_away(
@@ -256,7 +271,7 @@ def test_a_busy_registry_is_asked_again(proxy, registry: Running, bundle: Make) 
     ("field", "content", "message"),
     [
         ("token_file", b"two words", "no token"),
-        ("targets_key", b"-----BEGIN NOTHING-----", "no private Ed25519 key in PEM"),
+        ("targets_keys", b"-----BEGIN NOTHING-----", "no private Ed25519 key in PEM"),
         ("root", b"{}", "no signed root metadata"),
         ("root", b"x" * 600_000, "no signed root metadata"),
     ],
@@ -266,8 +281,9 @@ def test_files_that_are_something_else(
 ) -> None:
     path = tmp_path / "given"
     path.write_bytes(content)
+    given = (str(path),) if field == "targets_keys" else str(path)
     with pytest.raises(InputError, match=message) as error:
-        push(registry, bundle("1"), **{field: str(path)})
+        push(registry, bundle("1"), **{field: given})
     assert str(error.value).startswith(str(path))
 
 
@@ -291,15 +307,21 @@ def test_a_key_that_is_encrypted(registry: Running, tmp_path: Path) -> None:
         PrivateFormat,
     )
 
-    pem = registry.target.read_key().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
-    )
+    (key,) = registry.target.read_keys().values()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
     (tmp_path / "key").write_bytes(pem)
     with pytest.raises(InputError, match="the key is encrypted"):
-        replace(registry.target, targets_key=str(tmp_path / "key")).read_key()
+        replace(registry.target, targets_keys=(str(tmp_path / "key"),)).read_keys()
 
 
-@pytest.mark.parametrize("values", [{"url": "ftp://x"}, {"channel": "../stable"}])
-def test_a_target_that_cannot_be(registry: Running, values: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "values", [{"url": "ftp://x"}, {"channel": "../stable"}, {"targets_keys": ()}]
+)
+def test_a_target_that_cannot_be(registry: Running, values: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         replace(registry.target, **values)
+
+
+def test_an_execution_parameter_carries_it(registry: Running) -> None:
+    several = replace(registry.target, targets_keys=("a.pem", "b.pem"))
+    assert RegistryTarget.of(several.to_json()) == several
