@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from edge_client.cli.messages import native_silence
 from edge_client.cli.models import add_model_argument, resolve
+from edge_client.cli.numbers import whole
 
 if TYPE_CHECKING:
     from edge_client.big.connection import Connection
@@ -34,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     add_model_argument(parser)
     parser.add_argument(
-        "--runs", type=_runs, default=500, help="how often (100 to 100000, default: %(default)s)"
+        "--runs",
+        type=whole(100, 100_000),
+        default=500,
+        help="how often (100 to 100000, default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument(
@@ -197,9 +201,3 @@ def resident_mb() -> float | None:
         return None
     kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
     return round(int(kib) * 1024 / 1e6, 1)
-
-
-def _runs(text: str) -> int:
-    if not text.isdecimal() or not 100 <= int(text) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 100 to 100000")
-    return int(text)

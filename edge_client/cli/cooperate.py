@@ -15,13 +15,15 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_client.cli.broker_options import add_broker_arguments, broker_of
 from edge_client.cli.messages import native_silence, say
+from edge_client.cli.numbers import number, whole
 from edge_client.cli.parser import OneLineParser
+from edge_client.cli.seldom import Seldom
 from edge_client.cooperation.rules import RULES
 from edge_client.cooperation.topics import DEFAULT_PREFIX
 from edge_client.errors import EdgeError
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from edge_client.payload import Recording
 
 HELP = "decide together with other devices"
-_REFUSAL_EVERY_S = 60.0
 
 _NODE = """\
 Answer clips with the model of a bundle until SIGTERM or Ctrl-C.
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     node.add_argument("--id", help="of this node (default: the model's name and a random number)")
     node.add_argument(
         "--queue",
-        type=_between(1, 1000),
+        type=whole(1, 1000),
         default=64,
         metavar="CLIPS",
         help="the most that wait to be answered (default: %(default)s)",
@@ -80,21 +81,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ask.add_argument("--combine", choices=RULES, help="default: the ensemble's, or sum (of logits)")
     ask.add_argument(
         "--wait",
-        type=_seconds,
+        type=number(0.001, 600, "number of seconds"),
         default=1.0,
         metavar="S",
         help="the longest that answers to a clip are waited for (default: %(default)s)",
     )
     ask.add_argument(
         "--in-flight",
-        type=_between(1, 1000),
+        type=whole(1, 1000),
         default=16,
         metavar="N",
         help="clips asked at a time (default: %(default)s)",
     )
     ask.add_argument(
         "--nodes",
-        type=_between(0, 1000),
+        type=whole(0, 1000),
         metavar="N",
         help="begin when so many are there, or after five seconds (default: one for each member "
         "of the ensemble, or 1; 0: nodes that do not announce themselves)",
@@ -150,32 +151,17 @@ def _node(chosen: argparse.Namespace) -> int:
     model = f"{name}:{bundle.manifest.version}"
     node = Node(predictor, model, node_id, broker, topics, chosen.queue)
     stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stop.set())
     node.run(
         stop,
         on_ready=lambda: say(
             f"node {node_id} answers {topics.prefix}audio/... with {model} (broker {broker})"
         ),
-        on_refused=_Refusals().say,
+        on_refused=Seldom().say,
     )
     say(f"node {node_id} leaves: {node.counts}")
     return 0
-
-
-class _Refusals:
-    """Says why clips are refused, but not so often that a log fills up."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-        self._unsaid = 0
-
-    def say(self, error: EdgeError) -> None:
-        if time.monotonic() < self._next:
-            self._unsaid += 1
-            return
-        say(f"{error}; not answered" + (f", nor were {self._unsaid} others" * bool(self._unsaid)))
-        self._next, self._unsaid = time.monotonic() + _REFUSAL_EVERY_S, 0
 
 
 def _ask(chosen: argparse.Namespace) -> int:
@@ -262,24 +248,3 @@ class _Clips:
 
 def _print(line: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(line) + "\n")
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.001 <= seconds <= 600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0.001 to 600")
-    return seconds
-
-
-def _between(lowest: int, highest: int) -> Callable[[str], int]:
-    """A whole number in a range, for argparse."""
-
-    def number(text: str) -> int:
-        if not text.isdecimal() or not lowest <= int(text) <= highest:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number {lowest} to {highest}")
-        return int(text)
-
-    return number

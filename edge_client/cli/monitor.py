@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edge_client.cli.broker_options import add_broker_arguments, broker_of
 from edge_client.cli.messages import native_silence, say
 from edge_client.cli.models import Maker, add_home_argument, open_model
+from edge_client.cli.numbers import number
 from edge_client.cli.seldom import Seldom
 from edge_client.errors import EdgeError
 from edge_client.monitor.constants import JENA_DEVIATION, JENA_MEAN
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--interval",
-        type=_interval,
+        type=number(0.01, 86400, "number of seconds"),
         default=1.0,
         metavar="S",
         help="seconds from one sample to the next (0.01 to 86400, default: %(default)g)",
@@ -244,13 +245,3 @@ def _pair(text: str, option: str) -> tuple[float, float]:
     except ValueError:
         raise EdgeError(f"{option} {text[:40]!r}: two numbers and a comma are wanted") from None
     return temperature, humidity
-
-
-def _interval(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.01 <= seconds <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0.01 to 86400")
-    return seconds

@@ -15,18 +15,16 @@ over MQTT. The repository's edge_client/systemd/ml4iot-edge.service runs it unde
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from typing import TYPE_CHECKING
 
 from edge_client.cli.messages import say
 from edge_client.cli.models import add_home_argument
+from edge_client.cli.status_line import StatusLine
 
 if TYPE_CHECKING:
     from edge_client.fleet.updater import Outcome, Progress
 
 HELP = "update the installed models"
-_FROM_S, _EVERY_S = 2.0, 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +60,12 @@ def run(chosen: argparse.Namespace) -> int:
             Watch(enrolment, home, say).run(stop)
         return 0
     status = 0
-    drawing = _Drawing()
-    with Updater(enrolment, home, drawing.show) as updater:
+    drawing = StatusLine(every_s=0.2)
+
+    def show(progress: Progress) -> None:
+        drawing.show(lambda: _how_far(progress))
+
+    with Updater(enrolment, home, show) as updater:
         for each in enrolment.models:
             try:
                 outcome = updater.update(each.model)
@@ -95,31 +97,9 @@ def _told(outcome: Outcome) -> str:
     return f"{model} {has} is active, instead of {outcome.before or 'none'}"
 
 
-class _Drawing:
-    """One line on a terminal for an update that takes long."""
-
-    def __init__(self) -> None:
-        self._drawing = sys.stderr.isatty()
-        self._next = time.monotonic() + _FROM_S
-        self._width = 0
-
-    def show(self, progress: Progress) -> None:
-        """Draws how far it is, now and then."""
-        now = time.monotonic()
-        if not self._drawing or now < self._next:
-            return
-        self._next = now + _EVERY_S
-        text = f"{progress.model} {progress.wanted}: {progress.state}"
-        if progress.state == "downloading":
-            filled = round(20 * progress.progress)
-            text += f" [{'#' * filled}{'.' * (20 - filled)}] {progress.progress:.0%}"
-        sys.stderr.write("\r" + text.ljust(self._width))
-        sys.stderr.flush()
-        self._width = len(text)
-
-    def clear(self) -> None:
-        """Leaves an empty line to whoever writes next."""
-        if self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")
-            sys.stderr.flush()
-            self._width = 0
+def _how_far(progress: Progress) -> str:
+    text = f"{progress.model} {progress.wanted}: {progress.state}"
+    if progress.state != "downloading":
+        return text
+    filled = round(20 * progress.progress)
+    return f"{text} [{'#' * filled}{'.' * (20 - filled)}] {progress.progress:.0%}"

@@ -17,15 +17,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_client.cli.messages import say
 from edge_client.cli.models import add_model_argument
+from edge_client.cli.numbers import number, whole
+from edge_client.cli.status_line import StatusLine
 from edge_client.errors import EdgeError
 from edge_client.run.modes import BIG_LITTLE, FAST_SLOW
 
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sound.add_argument(
         "--gate",
         metavar="RMS",
-        type=_number(0, 1),
+        type=number(0, 1),
         default=0.01,
         help="a clip begins when sound is louder than this share of full scale "
         "(default: %(default)s)",
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     asking.add_argument(
         "--threshold",
         metavar="T",
-        type=_number(-math.inf, math.inf),
+        type=number(),
         help="ask when the policy's doubt is above T (default: the bundle's for that policy); in "
         "fast-slow mode when the margin is below T",
     )
@@ -81,23 +82,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     asking.add_argument(
         "--bytes-per-hour",
         metavar="N",
-        type=_whole(0),
+        type=whole(0),
         help="of request bodies, second tries included, in any sixty minutes of this run",
     )
     asking.add_argument(
-        "--requests-per-hour", metavar="N", type=_whole(0), help="the same of requests"
+        "--requests-per-hour", metavar="N", type=whole(0), help="the same of requests"
     )
     asking.add_argument(
         "--timeout",
         metavar="S",
-        type=_number(0.01, 3600),
+        type=number(0.01, 3600),
         default=2.0,
         help="seconds for one question, its second try included (default: %(default)s)",
     )
     asking.add_argument(
         "--concurrency",
         metavar="N",
-        type=_whole(1, 64),
+        type=whole(1, 64),
         default=4,
         help="questions under way at once; four times as many may wait (default: %(default)s)",
     )
@@ -114,7 +115,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     keeping.add_argument(
         "--keep-bytes",
         metavar="N",
-        type=_whole(0),
+        type=whole(0),
         default=64 * 2**20,
         help="of all clips in that folder; further ones are not kept (default: %(default)s)",
     )
@@ -137,25 +138,24 @@ def run(chosen: argparse.Namespace) -> int:
     from edge_client.cli.run_setup import prepare
     from edge_client.run.interrupt import until_interrupted
     from edge_client.run.loop import Loop
-    from edge_client.run.progress import Progress
     from edge_client.run.report import report, table, write_report
     from edge_client.run.tally import Tally
 
     fault = None
     with prepare(chosen) as prepared, until_interrupted() as stop:
-        tally, progress = Tally(), Progress(prepared.total)
+        tally, progress = Tally(), StatusLine(every_s=0.5, among_answers=False)
+        began, cpu = time.monotonic(), time.process_time()
 
         def give(answer: Answer) -> None:
             tally.add(answer)
             _print(answer, prepared.setup.first.labels, at_once=chosen.microphone)
-            progress.show(tally)
+            progress.show(lambda: tally.so_far(prepared.total, time.monotonic() - began))
 
         def tell(text: object) -> None:
             progress.clear()
             say(text)
 
         loop = Loop(prepared.setup, give, tell, stop, prepared.follow)
-        began, cpu = time.monotonic(), time.process_time()
         try:
             loop(prepared.clips)
         except EdgeError as error:
@@ -191,37 +191,3 @@ def _print(answer: Answer, labels: Sequence[str], at_once: bool) -> None:
     sys.stdout.write(json.dumps(values | {"decided_by": answer.decided_by}) + "\n")
     if at_once:
         sys.stdout.flush()
-
-
-def _number(lowest: float, highest: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not (math.isfinite(number) and lowest <= number <= highest):
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is no finite number{_range(lowest, highest)}"
-            )
-        return number
-
-    return read
-
-
-def _whole(lowest: int, highest: float = math.inf) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and len(text) < 19) or not (
-            lowest <= int(text) <= highest
-        ):
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is no whole number{_range(lowest, highest)}"
-            )
-        return int(text)
-
-    return read
-
-
-def _range(lowest: float, highest: float) -> str:
-    if highest == math.inf:
-        return "" if lowest == -math.inf else f" from {lowest:g} on"
-    return f" from {lowest:g} to {highest:g}"

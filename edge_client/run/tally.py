@@ -39,6 +39,11 @@ class Tally:
             self._right += answer.label == answer.clip.word
             self._first_right += answer.first_label == answer.clip.word
 
+    def so_far(self, total: int | None, seconds: float) -> str:
+        """Of ``total`` clips (None: nobody knows) after so many seconds, for a person."""
+        of = "" if total is None else f"/{total}"
+        return f"{self.clips}{of} clips, {self.asked} asked, {seconds:.0f} s"
+
     def accuracy(self, first: bool = False) -> dict[str, Any] | None:
         """Of the whole system or of the first model alone, with its Wilson 95 % interval.
 

@@ -1,3 +1,5 @@
+"""The line that says how far something long is, on a real terminal."""
+
 from __future__ import annotations
 
 import os
@@ -6,8 +8,7 @@ import sys
 
 import pytest
 
-from edge_client.run.progress import Progress
-from edge_client.run.tally import Tally
+from edge_client.cli.status_line import StatusLine
 
 
 @pytest.fixture
@@ -29,38 +30,28 @@ def terminal():
 
 @pytest.fixture
 def at_once(monkeypatch):
-    monkeypatch.setattr("edge_client.run.progress._FROM_S", 0.0)
+    monkeypatch.setattr("edge_client.cli.status_line._FROM_S", 0.0)
 
 
-def draw(total=10):
-    progress, tally = Progress(total), Tally()
-    tally.clips, tally.asked = 4, 2
-    progress.show(tally)
-    return progress
+def draw(**options):
+    line = StatusLine(every_s=60, **options)
+    line.show(lambda: "4/10 clips")
+    return line
 
 
 def test_one_line_on_a_terminal_that_leaves_nothing_behind(terminal, at_once, monkeypatch):
     file, shown = terminal
     monkeypatch.setattr(sys, "stderr", file)
-    progress = draw()
-    text = shown()
-    assert text == "\r4/10 clips, 2 asked, 0 s"
-    progress.show(Tally())
-    assert shown() == ""  # not for every clip
-    progress.clear()
-    assert shown() == "\r" + " " * (len(text) - 1) + "\r"
-    progress.clear()
+    line = draw()
+    assert shown() == "\r4/10 clips"
+    line.show(lambda: pytest.fail("asked again at once"))
+    line.clear()
+    assert shown() == "\r" + " " * 10 + "\r"
+    line.clear()
     assert shown() == ""
 
 
-def test_how_many_come_from_a_microphone_nobody_knows(terminal, at_once, monkeypatch):
-    file, shown = terminal
-    monkeypatch.setattr(sys, "stderr", file)
-    draw(None)
-    assert shown() == "\r4 clips, 2 asked, 0 s"
-
-
-def test_a_short_run_draws_nothing(terminal, monkeypatch):
+def test_what_takes_no_two_seconds_draws_nothing(terminal, monkeypatch):
     file, shown = terminal
     monkeypatch.setattr(sys, "stderr", file)
     draw().clear()
@@ -72,9 +63,11 @@ def test_nothing_where_errors_go_to_a_file(at_once, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_nothing_where_answers_go_to_the_terminal(terminal, at_once, monkeypatch):
+def test_answers_on_the_terminal_may_be_progress_enough(terminal, at_once, monkeypatch):
     file, shown = terminal
     monkeypatch.setattr(sys, "stderr", file)
     monkeypatch.setattr(sys, "stdout", file)
-    draw().clear()
+    draw(among_answers=False).clear()
     assert shown() == ""
+    draw().clear()
+    assert "4/10 clips" in shown()
