@@ -156,7 +156,10 @@ def show_device(device: DeviceName, registry: TheRegistry) -> DeviceView:
 def report_measurement(
     device: DeviceName, wanted: MeasurementBody, registry: TheRegistry, holder: Reporter
 ) -> MeasurementBody:
-    """Keeps what a device measured, in place of its last word on the same model file."""
+    """Keeps what a device measured, in place of its last word on the same model file.
+
+    Of a device that sends very many the oldest are forgotten.
+    """
     if holder.role == "device" and holder.name != device:
         raise ForbiddenError(f"this token speaks for device {holder.name}, not for {device}")
     if wanted.device != device:

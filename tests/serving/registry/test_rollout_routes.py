@@ -250,18 +250,64 @@ def test_a_measurement_of_another_or_of_nothing_is_refused(call, by, body, statu
     assert call("GET", KEPT).json() == {"measurements": []}
 
 
-def test_measurements_are_bounded(call, monkeypatch):
-    monkeypatch.setattr(kept, "MAX_MEASUREMENTS", 2)
-    monkeypatch.setattr(kept, "MAX_FILES", 1)
+def send(call, device, **changes):
+    path = f"/devices/{device}/measurements"
+    return call("POST", path, "olga", measured(device, **changes))
+
+
+def test_a_device_that_measures_very_much_loses_its_own_alone(call, monkeypatch):
+    monkeypatch.setattr(kept, "MAX_OF_DEVICE", 2)
+    assert send(call, "pi-2").status_code == 201
     for number in range(3):
-        body = measured(sha256=f"{number:064x}")
-        assert call("POST", "/devices/pi-1/measurements", "pi-1", body).status_code == 201
-    found = call("GET", KEPT).json()["measurements"]
-    assert [int(each["model_sha256"], 16) for each in found] == [1, 2]
-    another = ("POST", "/devices/pi-1/measurements", "pi-1", measured(version="3.0"))
-    answer = call(*another)
+        # Whatever its clock says, and whatever it calls them.
+        version, moment = f"{number}.9", f"20{60 - number}-01-01T00:00:00Z"
+        sent = send(call, "pi-1", sha256=f"{number:064x}", version=version, measured_at=moment)
+        assert sent.status_code == 201
+    for registry in (call.registry, open_registry(call.registry.options)):
+        found = registry.measurements.of_model(MODEL)
+        assert [(each.device, each.version) for each in found] == [
+            ("pi-2", NEW),
+            ("pi-1", "2.9"),
+            ("pi-1", "1.9"),
+        ]
+    assert call("GET", KEPT).json()["measurements"] == [measured("pi-2")]
+
+
+def test_an_answer_has_the_last_word_of_every_device_before_the_earlier_ones_of_any(
+    call, monkeypatch
+):
+    monkeypatch.setattr(kept, "MAX_ANSWER", 3)
+    for device in ("pi-1", "pi-2"):
+        for number in range(3):
+            moment = f"20{30 + number}-01-01T00:00:00Z" if device == "pi-1" else SINCE
+            send(call, device, sha256=f"{number:064x}", measured_at=moment)
+    for path in (KEPT, f"/models/{MODEL}/measurements"):
+        found = call("GET", path).json()["measurements"]
+        assert [(each["device"], int(each["model_sha256"], 16)) for each in found] == [
+            ("pi-2", 2),
+            ("pi-1", 1),
+            ("pi-1", 2),
+        ]
+
+
+def test_measurements_of_so_many_devices_are_kept(call, monkeypatch):
+    monkeypatch.setattr(kept, "MAX_DEVICES", 1)
+    assert send(call, "pi-1").status_code == 201
+    answer = send(call, "pi-2")
     assert answer.status_code == 409
-    (file,) = (call.registry.options.folder / "state/measurements").rglob("*.json")
-    assert f"state/{file.parent.parent.name}" in answer.json()["error"]
+    assert send(call, "pi-1", version="3.0").status_code == 201
+    (file,) = (call.registry.options.folder / "state/measurements").iterdir()
+    assert f"state/{file.parent.name}" in answer.json()["error"]
     file.unlink()
-    assert call(*another).status_code == 201
+    assert send(call, "pi-2").status_code == 201
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"measurements": [{}]}', '{"measurements": 7}'])
+def test_a_damaged_file_of_measurements_costs_that_device_alone(call, content):
+    send(call, "pi-1")
+    send(call, "pi-2")
+    (call.registry.options.folder / "state/measurements/pi-1.json").write_text(content)
+    again = open_registry(call.registry.options).measurements
+    assert [each.device for each in again.of(MODEL, NEW)] == ["pi-2"]
+    again.add(Measurement.of(measured("pi-1")))
+    assert [each.device for each in again.of(MODEL, NEW)] == ["pi-1", "pi-2"]
