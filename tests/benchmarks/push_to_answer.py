@@ -32,6 +32,7 @@ from components.edge_pusher.registry import RegistryTarget
 from components.errors import InputError
 from components.progress import progress
 from edge_client.bundle import Bundle, bundle_bytes, pack_model, read_bundle
+from edge_client.cli.numbers import number, whole
 from edge_client.cli.parser import OneLineParser
 from edge_client.errors import EdgeError
 from edge_client.fleet.enrolment import (
@@ -291,16 +292,14 @@ def main() -> int:
     parser = OneLineParser(
         prog="python -m tests.benchmarks.push_to_answer", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--pushes", type=int, default=50, help="default: %(default)s")
+    parser.add_argument("--pushes", type=whole(1), default=50, help="default: %(default)s")
     parser.add_argument(
-        "--pause", type=float, default=1.0, metavar="SECONDS", help="default: %(default)s"
+        "--pause", type=number(0), default=1.0, metavar="SECONDS", help="default: %(default)s"
     )
     parser.add_argument(
         "--bundle", type=Path, default=REPOSITORY / "models" / "kws-a.bundle", help="the model"
     )
     chosen = parser.parse_args()
-    if chosen.pushes < 1:
-        parser.error("--pushes must be at least 1")
     try:
         bundle = read_bundle(chosen.bundle)
         if not bundle.manifest.golden:

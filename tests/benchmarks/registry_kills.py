@@ -26,6 +26,7 @@ from rich.console import Console
 import serving.registry
 from components.progress import progress
 from edge_client.cli.messages import native_silence
+from edge_client.cli.numbers import whole
 from edge_client.cli.parser import OneLineParser
 from tests.serving.registry.operator_side import Operator, bundle, device, push
 
@@ -149,7 +150,7 @@ def points(total: int, wanted: int) -> list[int]:
 def main(argv: list[str] | None = None) -> int:
     """Prints how many points there were and what became of them; 1 where one was not survived."""
     parser = OneLineParser("python -m tests.benchmarks.registry_kills", description=__doc__)
-    parser.add_argument("--points", type=int, default=50, help="default: %(default)s")
+    parser.add_argument("--points", type=whole(1), default=50, help="default: %(default)s")
     wanted = parser.parse_args(argv).points
     console = Console()
     with tempfile.TemporaryDirectory(prefix="ml4iot-kills-") as folder:

@@ -8,7 +8,6 @@ pull must complete and leave nothing behind. Exit status 1 where one does not.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections import Counter
@@ -18,6 +17,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from edge_client.cli.numbers import whole
+from edge_client.cli.parser import OneLineParser
 from tests.edge_client.fleet.kills import Killed, devices
 from tests.edge_client.fleet.repository import Repository, Served
 
@@ -26,9 +27,11 @@ BACK_SHARE = 0.2  # going back has far fewer steps than an update
 
 def main() -> int:
     """Runs the command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(
+        prog="python -m tests.benchmarks.update_kills", description=__doc__.splitlines()[0]
+    )
     parser.add_argument(
-        "--points", type=int, default=200, help="of the update (default: %(default)s)"
+        "--points", type=whole(1), default=200, help="of the update (default: %(default)s)"
     )
     points = parser.parse_args().points
     console = Console()

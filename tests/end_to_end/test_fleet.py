@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -57,24 +55,3 @@ def test_devices_that_do_not_take_it_are_lost(own, capsys):
     printed = capsys.readouterr().out
     assert "lost: sim-0001, sim-0002, sim-0003" in printed
     assert "3 devices: " in printed and "missed" in printed
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--devices", "0"], "--devices 0: 1 to 9999 are taken"),
-        (["--registry", "http://127.0.0.1:1"], "--registry needs --root as well"),
-        (["--bundle", "none"], "none: no such file"),
-    ],
-)
-def test_wrong_use_costs_one_line(repository, arguments, message):
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.fleet", *arguments],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert message in line

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from edge_client.bundle import read_bundle
@@ -22,20 +20,3 @@ def test_the_table_is_of_seconds() -> None:
     table = str(Times([0.1, 0.3], [0.25, 0.75]))
     assert "| 2 pushes | median | p95 | max |" in table
     assert "| new model answers | 0.500 s | 0.725 s | 0.750 s |" in table
-
-
-def test_wrong_use_costs_one_line(repository: Path, tmp_path: Path) -> None:
-    for arguments, message in (
-        (["--pushes", "0"], "--pushes must be at least 1"),
-        (["--bundle", str(tmp_path / "none")], "none: no such file"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks.push_to_answer", *arguments],
-            cwd=repository,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 2
-        (line,) = done.stderr.splitlines()
-        assert message in line

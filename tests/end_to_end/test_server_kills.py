@@ -6,8 +6,6 @@ A few kills; ``python -m tests.benchmarks.server_kills`` makes as many as one li
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from contextlib import contextmanager
 
 import pytest
@@ -78,24 +76,3 @@ def test_the_lookout_sees_that_nothing_is_active(installed):
     with watched(home, sha256) as lookout:
         (home.model("tones") / "active").unlink()
     assert lookout.fault == "device 1: nothing is active"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--points", "0"], "--points must be at least 1"),
-        (["--bundle", "none"], "none: no such file"),
-        (["--what", "device"], "invalid choice: 'device'"),
-    ],
-)
-def test_wrong_use_costs_one_line(repository, arguments, message):
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.server_kills", *arguments],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert message in line

@@ -26,6 +26,7 @@ from typing import NoReturn
 from components.errors import InputError
 from components.pushing import PushError
 from edge_client.bundle import read_bundle
+from edge_client.cli.numbers import number, whole
 from edge_client.cli.parser import OneLineParser
 from edge_client.errors import EdgeError
 from edge_client.fleet.enrolment import DEFAULT_CHANNEL
@@ -51,16 +52,18 @@ def _parser() -> OneLineParser:
     parser = OneLineParser(
         prog="python -m tests.benchmarks.fleet", description=__doc__, formatter_class=layout
     )
-    parser.add_argument("--devices", type=int, default=1000, help="default: %(default)s")
+    parser.add_argument(
+        "--devices", type=whole(1, MAX_DEVICES), default=1000, help="default: %(default)s"
+    )
     parser.add_argument(
         "--processes",
-        type=int,
+        type=whole(1, 64),
         default=max(2, os.cpu_count() or 2),
         help="that the devices are spread over (default: %(default)s)",
     )
     parser.add_argument(
         "--patience",
-        type=float,
+        type=number(0, 86400, "number of seconds"),
         default=180.0,
         metavar="SECONDS",
         help="for all to be updated (default: %(default)g)",
@@ -134,11 +137,6 @@ def main() -> int:
     """Prints the figures; returns the exit status."""
     parser = _parser()
     chosen = parser.parse_args()
-    for option, most in (("devices", MAX_DEVICES), ("processes", 64)):
-        if not 1 <= getattr(chosen, option) <= most:
-            parser.error(f"--{option} {getattr(chosen, option)}: 1 to {most} are taken")
-    if not 0 < chosen.patience <= 86400:
-        parser.error(f"--patience {chosen.patience:g}: up to 86400 seconds are taken")
     signal.signal(signal.SIGTERM, _interrupt)
     allow_open_files(chosen.devices * _FILES_EACH + _FILES_BESIDE)
     try:

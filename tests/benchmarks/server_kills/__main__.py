@@ -26,6 +26,7 @@ from rich.table import Table
 from components.errors import InputError
 from components.progress import progress
 from edge_client.bundle import read_bundle
+from edge_client.cli.numbers import number, whole
 from edge_client.cli.parser import OneLineParser
 from edge_client.errors import EdgeError
 from serving.options import UsageError
@@ -100,17 +101,17 @@ def main() -> int:
     parser = OneLineParser(
         prog="python -m tests.benchmarks.server_kills", description=__doc__, formatter_class=layout
     )
-    parser.add_argument("--points", type=int, default=50, help="of each (default: %(default)s)")
+    parser.add_argument(
+        "--points", type=whole(1), default=50, help="of each (default: %(default)s)"
+    )
     parser.add_argument("--what", choices=(*SERVERS, "both"), default="both", help="(%(default)s)")
     parser.add_argument(
-        "--pause", type=float, default=1.0, metavar="SECONDS", help="default: %(default)s"
+        "--pause", type=number(0), default=1.0, metavar="SECONDS", help="default: %(default)s"
     )
     parser.add_argument(
         "--bundle", type=Path, default=REPOSITORY / "models" / "kws-a.bundle", help="the model"
     )
     chosen = parser.parse_args()
-    if chosen.points < 1:
-        parser.error("--points must be at least 1")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers and devices, too
     names = SERVERS if chosen.what == "both" else (chosen.what,)
     console = Console()
