@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from edge_client.bundle.errors import BundleError
 from edge_client.bundle.file import read_bundle
@@ -104,12 +103,7 @@ class Updater:
     def __enter__(self) -> Updater:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def prepare(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from types import TracebackType
 
 from edge_client.fleet.home_assistant import discovery, quantity
 from edge_client.monitor.alarm import Alarm, rounded, senml_time
@@ -70,16 +69,11 @@ class Publisher:
         self._connection.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._connection.flush(LEAVE_S if self._connection.ready else 0)
         self.unsaid = self._connection.unacknowledged
         self._leaving = True
-        self._connection.__exit__(kind, error, trace)
+        self._connection.__exit__(*exception)
 
     def sample(self, sample: Sample) -> None:
         """Says what was measured, where nothing is missing."""

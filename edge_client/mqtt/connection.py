@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from threading import Event
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from edge_client.mqtt.broker import Broker, BrokerError
@@ -166,12 +165,7 @@ class Connection:
                 raise BrokerError(f"broker {address}: {why}")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Says the last things, where there is a broker to say them to, and leaves."""
         if self.ready:
             if self._parting is not None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from components.edge_pusher.registry import RegistryTarget
 from components.edge_pusher.signing import fetch_trusted
@@ -116,12 +115,7 @@ class Fleet:
         self.start_devices()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._services.close()
 
     def start_devices(self) -> None:
