@@ -14,8 +14,10 @@ from pathlib import Path
 from edge_client.cli.broker_options import add_broker_arguments
 from edge_client.cli.messages import say
 from edge_client.cli.models import add_home_argument
+from edge_client.fleet.topics import DEFAULT_PREFIX
 
 HELP = "join a fleet"
+_OF_A_BROKER = ("broker_ca", "broker_user", "broker_password_file", "prefix")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how often to ask where nothing is announced (default: %(default)g)",
     )
-    parser.add_argument(
-        "--prefix", default="ml4iot", help="of the fleet's MQTT topics (default: %(default)s)"
-    )
+    parser.add_argument("--prefix", help=f"of the fleet's MQTT topics (default: {DEFAULT_PREFIX})")
     add_home_argument(parser)
     add_broker_arguments(parser, required=False)
 
@@ -71,10 +71,12 @@ def run(chosen: argparse.Namespace) -> int:
             ca=_absolute(chosen.broker_ca),
             username=chosen.broker_user,
             password_file=_absolute(chosen.broker_password_file),
-            prefix=Topics(chosen.prefix).prefix,
+            prefix=Topics(DEFAULT_PREFIX if chosen.prefix is None else chosen.prefix).prefix,
         )
-    elif chosen.broker_ca or chosen.broker_user or chosen.broker_password_file:
-        raise EdgeError("--broker-ca, --broker-user and --broker-password-file need --broker")
+    else:
+        for option in _OF_A_BROKER:
+            if getattr(chosen, option) is not None:
+                raise EdgeError(f"--{option.replace('_', '-')} needs --broker")
     enrolment = Enrolment(
         device=chosen.id,
         registry=chosen.registry.rstrip("/"),

@@ -134,7 +134,12 @@ def test_what_is_enrolled_is_kept_as_it_was_said(run, served, root, home, tmp_pa
         ({"--poll": "nan"}, "every nan s"),
         ({"--prefix": "a/#", "--broker": "b"}, "prefix"),
         ({"--broker": "b:99999999"}, "broker"),
-        ({"--broker-user": "me"}, "need --broker"),
+        ({"--broker-user": "me"}, "--broker-user needs --broker"),
+        ({"--broker-ca": "ca.pem"}, "--broker-ca needs --broker"),
+        ({"--broker-password-file": "word"}, "--broker-password-file needs --broker"),
+        ({"--prefix": "house"}, "--prefix needs --broker"),
+        ({"--prefix": "ml4iot"}, "--prefix needs --broker"),
+        ({"--prefix": "", "--broker": "b"}, "prefix"),
         ({"--root": "/nowhere/root.json"}, "no such file"),
     ],
 )
