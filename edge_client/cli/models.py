@@ -16,9 +16,12 @@ from edge_client.cli.messages import native_silence, say
 if TYPE_CHECKING:
     from edge_client.bundle.file import Bundle
     from edge_client.features.spec import AudioFeatures
+    from edge_client.fleet.errors import FleetError
     from edge_client.fleet.home import Home
     from edge_client.fleet.in_use import ModelInUse
     from edge_client.predictor import AudioPredictor, RecordPredictor
+
+_NAMED = 8  # of the installed models, in an error message
 
 P = TypeVar("P")
 P_co = TypeVar("P_co", covariant=True)
@@ -110,14 +113,19 @@ def add_home_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def resolve(argument: str, home: Path | None = None) -> Path:
-    """The bundle file that was named; of an installed model the active one, just now."""
+    """The bundle file that was named; of an installed model the active one, just now.
+
+    Raises :class:`FleetError` for what looks like a name and is neither.
+    """
     where = _installed(argument, home)
     if where is None:
         return Path(argument)
     from edge_client.fleet.slots import Slots
 
     slot = Slots(where, argument).active()
-    return Path(argument) if slot is None else slot.bundle
+    if slot is None:
+        raise _neither(argument, where)
+    return slot.bundle
 
 
 @contextmanager
@@ -147,7 +155,10 @@ def open_model(argument: str, home: Path | None, load: Callable[[Maker], P]) -> 
 
 
 def _installed(argument: str, home: Path | None) -> Home | None:
-    """The home of the model, if it is the name of one; raises :class:`FleetError`."""
+    """The home of the model; None where it is no name but the path of a file.
+
+    Raises :class:`FleetError` for what may be either and is neither.
+    """
     import stat
 
     from edge_client.fleet.home import Home, default_home
@@ -159,9 +170,27 @@ def _installed(argument: str, home: Path | None) -> Home | None:
     where = Home(home or default_home())
     model = where.model(argument)
     if not where.has(model, stat.S_ISDIR):
-        return None
+        if Path(argument).exists():  # a folder, say, of which the reader of bundles knows to tell
+            return None
+        raise _neither(argument, where)
     where.has(model / "active" / "slot.json")  # says so where only its owner may look
     return where
+
+
+def _neither(argument: str, where: Home) -> FleetError:
+    """What to say of a name that nothing has."""
+    from edge_client.fleet.errors import FleetError
+    from edge_client.fleet.names import NAME
+    from edge_client.fleet.slots import Slots
+
+    folder = where.path / "models"
+    named = sorted(path.name for path in folder.glob("*") if NAME.fullmatch(path.name))
+    installed = [name for name in named if Slots(where, name).active() is not None]
+    there = ", ".join(installed[:_NAMED]) + (", …" if len(installed) > _NAMED else "")
+    return FleetError(
+        f"{argument}: no such file, and no model of this name is installed in {where.path} "
+        f"({f'there: {there}' if installed else 'none is there'}); ml4iot-edge pull installs models"
+    )
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import pytest
 from edge_client.__main__ import main
 from edge_client.bundle import LabelOutput
 from edge_client.cli.models import open_model, resolve
+from edge_client.fleet.errors import FleetError
 from edge_client.fleet.home import Home
 from edge_client.fleet.usage import read_usage
 from tests.edge_client import tiny
@@ -89,17 +90,48 @@ def test_bench_uses_no_page(run, home):
 
 def test_resolve(home, tmp_path, monkeypatch):
     assert resolve("tones", home.path) == home.model("tones") / "slots" / "a" / "tones.bundle"
-    assert resolve("other", home.path) == Path("other")
     assert resolve("../home", home.path) == Path("../home")
     monkeypatch.chdir(tmp_path)
     Path("tones").write_bytes(b"a file of that name comes first")
     assert resolve("tones", home.path) == Path("tones")
 
 
-def test_neither_file_nor_model(run, home, words):
-    status, out, err = run("predict", "tunes", words, "--home", home.path)
+@pytest.mark.parametrize("command", ["predict", "bench", "run"])
+def test_neither_file_nor_model(run, home, words, command):
+    inputs = [] if command == "bench" else [words]
+    neither = "ml4iot-edge: tunes: no such file, and no model of this name is installed in"
+    install(home, "bells", "1", keyword_bundle("1"))
+    (home.path / "models" / "tolls").mkdir()  # where a pull has not come to its end
+    said = f"{neither} {home.path} (there: bells, tones); ml4iot-edge pull installs models"
+    assert run(command, "tunes", *inputs, "--home", home.path) == (2, [], [said])
+    empty = home.path / "empty"
+    said = f"{neither} {empty} (none is there); ml4iot-edge pull installs models"
+    assert run(command, "tunes", *inputs, "--home", empty) == (2, [], [said])
+
+
+@pytest.mark.parametrize("command", ["predict", "bench", "run"])
+def test_a_model_that_is_not_there_yet(run, home, words, command):
+    (home.path / "models" / "tolls").mkdir()
+    inputs = [] if command == "bench" else [words]
+    status, out, err = run(command, "tolls", *inputs, "--home", home.path)
     assert (status, out, len(err)) == (2, [], 1)
-    assert "tunes" in err[0]
+    assert "tolls: no" in err[0] and "of this name is installed" in err[0]
+
+
+def test_of_very_many_models_some_are_named(home):
+    bundle = keyword_bundle("1")
+    for number in range(12):
+        install(home, f"x-{number:02}", "1", bundle)
+    with pytest.raises(FleetError, match=r"\(there: tones, x-00, .*, x-06, …\);") as error:
+        resolve("tunes", home.path)
+    assert "x-07" not in str(error.value)
+
+
+def test_a_folder_is_no_model_either(run, home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tunes").mkdir()
+    status, out, err = run("bench", "tunes", "--home", home.path)
+    assert (status, out, err) == (2, [], ["ml4iot-edge: tunes: not a file"])
 
 
 def test_a_folder_of_that_name_is_no_model(run, home, words, monkeypatch):
