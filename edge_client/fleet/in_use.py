@@ -16,6 +16,7 @@ from edge_client.features.spec import AudioFeatures
 from edge_client.files import read_input
 from edge_client.fleet.errors import BundleRefused, CrashRefused, DeviceFailure, FleetError
 from edge_client.fleet.home import Home
+from edge_client.fleet.limit import LONGEST_CALL_S, CallLimit
 from edge_client.fleet.probation import FIRST_USES, Probation
 from edge_client.fleet.slots import InstalledSlot
 from edge_client.fleet.usage import Page, open_page
@@ -36,9 +37,10 @@ class ModelInUse(Generic[P]):
 
     As long as this is open, a process that dies inside the model counts as the model's crash, so
     every call of the model stands between :meth:`started` and :meth:`answered` or :meth:`failed`;
-    :class:`InstalledAudio` and :class:`InstalledRecords` see to that.  In its first
-    :data:`FIRST_USES` answers a version that crashes, fails or is too slow is given up for the one
-    before it.  For one thread.
+    :class:`InstalledAudio` and :class:`InstalledRecords` see to that.  A call that never comes back
+    ends its process, see :class:`CallLimit`, and is a crash too.  In its first :data:`FIRST_USES`
+    answers a version that crashes, fails or is too slow is given up for the one before it; later,
+    one that keeps crashing, see :class:`Probation`.  For one thread.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class ModelInUse(Generic[P]):
         model: str,
         load: Callable[[Bundle, ModelInUse[P]], P],
         tell: Callable[[object], None],
+        longest_s: float = LONGEST_CALL_S,
     ) -> None:
         """Loads it.
 
@@ -55,6 +58,7 @@ class ModelInUse(Generic[P]):
             model: its name.
             load: makes out of a bundle what is used.
             tell: gets what a person should know, a line each.
+            longest_s: of the processor's time, for loading and for each answer.
 
         Raises:
             NotInstalled: there is no such model.
@@ -66,6 +70,7 @@ class ModelInUse(Generic[P]):
         self._probation = Probation(home, model)
         self._slot_file = home.model(model) / "active" / "slot.json"
         self._page: Page | None = None
+        self._limit = CallLimit(longest_s)
         self._unwatched = False
         self._seen: tuple[int, int] | None = None
         self._on_probation = False
@@ -112,21 +117,21 @@ class ModelInUse(Generic[P]):
         """The model is about to run."""
         if self._page is not None:
             self._page.enter()
+            self._limit.start()
 
     def answered(self, latency: Latency) -> None:
         """It has answered."""
         if self._page is None:
             return
         self._page.count(latency.total, latency.inference)
-        self._page.leave()
+        self._leave()
         if self._on_probation and self._page.inferences % FIRST_USES == 0:
             self._judge()
             self._on_probation = self._probation.of(self.version)
 
     def failed(self, error: BaseException) -> None:
         """It has not; in its first uses that is reason enough to give the version up."""
-        if self._page is not None:
-            self._page.leave()
+        self._leave()
         # Whoever interrupts the process says nothing about the model.
         blamed = self._on_probation and isinstance(error, Exception)
         if blamed and self._guarded(
@@ -136,8 +141,8 @@ class ModelInUse(Generic[P]):
 
     def close(self) -> None:
         """Stops counting; what was loaded may be used on, uncounted."""
+        self._leave()
         if self._page is not None:
-            self._page.leave()
             self._page.close()
             self._page = None
 
@@ -222,6 +227,7 @@ class ModelInUse(Generic[P]):
         return page
 
     def _leave(self) -> None:
+        self._limit.stop()
         if self._page is not None:
             self._page.leave()
 
@@ -263,8 +269,8 @@ class InstalledAudio(AudioPredictor):
         self._use = use
 
     def __call__(self, audio: Int16 | Float32, rate: int) -> Scores:
-        self._use.started()
         try:
+            self._use.started()
             scores = super().__call__(audio, rate)
         except BaseException as error:
             self._use.failed(error)
@@ -282,8 +288,8 @@ class InstalledRecords(RecordPredictor):
         self._use = use
 
     def __call__(self, records: Float32) -> Forecast:
-        self._use.started()
         try:
+            self._use.started()
             forecast = super().__call__(records)
         except BaseException as error:
             self._use.failed(error)

@@ -37,10 +37,9 @@ class InUseReport:
         self._seen: object = None
 
     def look(self) -> None:
-        """Judges a version in its first uses, and reports what changed since the last look."""
+        """Judges the active version, and reports what changed since the last look."""
         try:
-            if self._on_probation():
-                self._probation.judge()
+            self._probation.judge()
         except (OSError, FleetError) as error:
             self._say(self._model, f"{self._model}: cannot be judged: {error}")
         marks = self._marks()
@@ -63,10 +62,6 @@ class InUseReport:
         self._reporter.usage(
             UsageReport(self._model, usage.version, usage.inferences, latency, since)
         )
-
-    def _on_probation(self) -> bool:
-        active = self._probation.slots.active()
-        return active is not None and self._probation.of(active.version)
 
     def _changed(self) -> None:
         """By another process, or by :meth:`look` itself; also at the very beginning."""

@@ -1,4 +1,4 @@
-"""What a device remembers of a model's versions: which failed here, which proved themselves."""
+"""What a device remembers of a model's versions: which failed, proved themselves or crashed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edge_client.fleet.report import MAX_FAILED, MAX_REASON
 _MAX_BYTES = 2**18
 _MAX_PROVEN = 8
 _MAX_TRIALS = 2**31
+_MAX_CRASHES = 8
 _LOCK_S = 10.0
 
 
@@ -31,6 +32,21 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Crashes:
+    """When a version brought processes down; other versions, and starts of the system, are past."""
+
+    version: str = ""
+    boot: str = ""  # which start of the system, as of `boot_id`
+    at: tuple[float, ...] = ()  # seconds since then, oldest first
+
+    def recent(self, version: str, boot: str, at: float, within_s: float) -> tuple[float, ...]:
+        """Those of a version in the time before ``at``."""
+        if (version, boot) != (self.version, self.boot):
+            return ()
+        return tuple(each for each in self.at if at - within_s < each <= at)
+
+
+@dataclass(frozen=True)
 class JournalState:
     """What there is to remember."""
 
@@ -38,6 +54,7 @@ class JournalState:
     proven: tuple[str, ...] = ()  # versions that stood their first uses, oldest first
     trying: str = ""  # the version that is being tried out, or was when the device went down
     trials: int = 0  # of it that have begun, and did not end
+    crashes: Crashes = Crashes()  # of the version that crashed last
 
     def failure(self, version: str) -> Failure | None:
         """Why this version is not to be tried again; None when it may be."""
@@ -48,12 +65,18 @@ class JournalState:
         short = replace(failure, text=_printable(failure.text)[:MAX_REASON])
         others = tuple(each for each in self.failed if each.version != failure.version)
         proven = tuple(each for each in self.proven if each != failure.version)
-        return replace(self, failed=(*others, short)[-MAX_FAILED:], proven=proven)
+        crashes = Crashes() if self.crashes.version == failure.version else self.crashes
+        return replace(self, failed=(*others, short)[-MAX_FAILED:], proven=proven, crashes=crashes)
 
     def with_proven(self, version: str) -> JournalState:
         """The same, with a version that stood its first uses."""
         others = tuple(each for each in self.proven if each != version)
         return replace(self, proven=(*others, version)[-_MAX_PROVEN:])
+
+    def with_crash(self, version: str, boot: str, at: float, within_s: float) -> JournalState:
+        """The same, with one crash more; those longer than ``within_s`` before it are past."""
+        recent = self.crashes.recent(version, boot, at, within_s)
+        return replace(self, crashes=Crashes(version, boot, (*recent, at)[-_MAX_CRASHES:]))
 
     def offered(self, version: str) -> JournalState:
         """The same, once a channel offers this version: failures of any other are past."""
@@ -117,6 +140,16 @@ def _parse(data: bytes) -> JournalState:
             proven=fields.texts("proven", 0, _MAX_PROVEN),
             trying="" if fields.missing("trying") else fields.text("trying", shortest=0),
             trials=0 if fields.missing("trials") else fields.whole("trials", 0, _MAX_TRIALS),
+            crashes=Crashes() if fields.missing("crashes") else _crashes(fields.mapping("crashes")),
+        )
+
+
+def _crashes(part: Fields) -> Crashes:
+    with part:
+        return Crashes(
+            version=part.text("version", shortest=0),
+            boot=part.text("boot", shortest=0),
+            at=part.numbers("at")[-_MAX_CRASHES:],
         )
 
 

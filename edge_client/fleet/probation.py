@@ -1,7 +1,10 @@
-"""Whether a new version stands its first uses: it must not crash, nor miss its latency budget.
+"""Whether a version stands its uses: it must not crash, nor miss its latency budget at first.
 
-The self-test of an update sees a few golden inputs on a quiet device; this sees the real ones.  Who
-judges does not matter, the service, or any process that runs the model: they all go by what
+The self-test of an update sees a few golden inputs on a quiet device; this sees the real ones.  In
+its first uses a version is given up for one crash.  Later, a crash is as likely the fault of
+somebody else, who wanted all of the memory say; but one that keeps crashing keeps the device down.
+
+Who judges does not matter, the service, or any process that runs the model: they all go by what
 :mod:`edge_client.fleet.usage` counted, and a version is given up only once.
 """
 
@@ -12,19 +15,25 @@ from pathlib import Path
 from edge_client.bundle.errors import BundleError
 from edge_client.bundle.file import read_bundle
 from edge_client.bundle.manifest import Budget
+from edge_client.fleet.boot import boot_id, since_boot
 from edge_client.fleet.errors import CrashRefused, LatencyRefused
 from edge_client.fleet.home import Home
 from edge_client.fleet.slots import InstalledSlot, Slots
 from edge_client.fleet.usage import Usage, deaths, forget, read_usage
 
 FIRST_USES = 50  # answers, of all processes together
+# What is restarted and crashes again does so within minutes; what the system ended by chance, or a
+# person, is not ended three times in an hour.  The hour is counted from the start of the system, so
+# no clock that jumps makes crashes of different days one hour's.
+CRASHES = 3
+CRASHES_S = 3600.0
 # The budget is of a quiet device; in use others want its processor too.  It is the median that
 # counts, so a few slow answers are nobody's fault.
 ALLOWANCE = 1.5
 
 
 class Probation:
-    """The first uses of each version of one model.  Safe for use by several processes."""
+    """The uses of each version of one model.  Safe for use by several processes."""
 
     def __init__(self, home: Home, model: str) -> None:
         """Raises :class:`FleetError` for what is no name of a model."""
@@ -56,15 +65,17 @@ class Probation:
             DeviceFailure: another process does not let go of the slots.
         """
         given_up: list[str] = []
+        found: set[str] = set()
 
-        def crashed(version: str) -> None:
-            answers = self._answers(version)
-            if self.of(version) and answers < FIRST_USES:
-                why = f"it brought a process down after {answers} answers"
-                if self.give_up(version, CrashRefused.reason, why):
-                    given_up.append(why)
+        def died(version: str) -> None:
+            if version in found:  # those that died together may have died of one cause
+                return
+            why = self._fault(version)
+            if why is not None and self.give_up(version, CrashRefused.reason, why):
+                given_up.append(why)
+            found.add(version)
 
-        deaths(self.pages, crashed)
+        deaths(self.pages, died)
         active = self.slots.active()
         if given_up or active is None or not self.of(active.version):
             return given_up[0] if given_up else None
@@ -90,6 +101,22 @@ class Probation:
             DeviceFailure: another process does not let go of the slots.
         """
         return self.slots.back(version=version, reason=reason, text=text) is not None
+
+    def _fault(self, version: str) -> str | None:
+        """Why a version is to be given up of which a process died; None when that is let pass."""
+        answers = self._answers(version)
+        if answers < FIRST_USES and self.of(version):
+            return f"it crashed or hung after {answers} answers"
+        active = self.slots.active()
+        if active is None or active.version != version or self.slots.previous() is None:
+            return None
+        boot, now = str(boot_id()), since_boot()
+        state = self.slots.journal.change(
+            lambda state: state.with_crash(version, boot, now, CRASHES_S)
+        )
+        if len(state.crashes.at) < CRASHES:
+            return None
+        return f"it crashed or hung {CRASHES} times within an hour"
 
     def _answers(self, version: str) -> int:
         usage = read_usage(self.pages, version)

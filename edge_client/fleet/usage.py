@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
+
+from edge_client.fleet.boot import boot_id
 
 MAX_PROCESSES = 32  # that are counted at once; further ones go uncounted
 
@@ -35,7 +36,6 @@ _IS, _INSIDE, _COUNT, _SINCE, _BOOT, _VERSION, _TOTAL = 0, 1, 2, 3, 4, 6, 16
 _INFERENCE = _TOTAL + _BUCKETS
 _WORDS = _INFERENCE + _BUCKETS
 _BYTES = 8 * _WORDS
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Page:
             self._bytes[8 * _VERSION : 8 * _TOTAL] = version.encode().ljust(8 * (_TOTAL - _VERSION))
             words[_SINCE] = int(time.time())
             words[_IS] = _MAGIC
-        self._bytes[8 * _BOOT : 8 * _VERSION] = _boot()
+        self._bytes[8 * _BOOT : 8 * _VERSION] = boot_id().bytes
 
     @property
     def inferences(self) -> int:
@@ -234,7 +234,7 @@ def _died_inside(handle: int) -> bool:
     data = os.pread(handle, _BYTES, 0)
     if not _whole(data) or not any(data[8 * _INSIDE : 8 * _COUNT]):
         return False
-    return data[8 * _BOOT : 8 * _VERSION] == _boot()
+    return data[8 * _BOOT : 8 * _VERSION] == boot_id().bytes
 
 
 def _whole(data: bytes) -> bool:
@@ -251,11 +251,3 @@ def _bucket(ms: float) -> int:
         return 0
     octaves = math.log2(min(ms / _LEAST_MS, 2**27))
     return min(int(octaves * _PER_OCTAVE), _BUCKETS - 1)
-
-
-def _boot() -> bytes:
-    """Which start of the system this is, in 16 bytes."""
-    try:
-        return UUID(_BOOT_ID.read_text("ascii").strip()).bytes
-    except (OSError, ValueError):  # not Linux: a death is then told from a power cut by nobody
-        return bytes(16)

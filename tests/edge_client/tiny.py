@@ -53,16 +53,25 @@ ORIGIN = Origin("test", "run-1", "float32")
 
 
 class _Builder:
-    """A TFLite model of one subgraph, operator after operator."""
+    """A TFLite model, operator after operator; its first subgraph is what is called."""
 
     def __init__(self):
         self.model = schema.ModelT()
         self.model.version = 3
         self.model.buffers = [schema.BufferT()]
         self.model.operatorCodes = []
+        self.model.subgraphs = []
+        self.subgraph()
+
+    def subgraph(self):
+        """Begins one; what is added from now on is part of it."""
         self.graph = schema.SubGraphT()
         self.graph.tensors, self.graph.operators = [], []
-        self.model.subgraphs = [self.graph]
+        self.model.subgraphs.append(self.graph)
+
+    def ends(self, taken, given):
+        """Ends a subgraph that is not the last."""
+        self.graph.inputs, self.graph.outputs = taken, given
 
     def tensor(self, shape, dtype, scale=None, zero=0, data=None):
         made = schema.TensorT()
@@ -90,7 +99,7 @@ class _Builder:
         self.graph.operators.append(made)
 
     def finish(self, taken, given):
-        self.graph.inputs, self.graph.outputs = taken, given
+        self.ends(taken, given)
         builder = flatbuffers.Builder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
@@ -213,6 +222,32 @@ def failing_model(size):
         options,
     )
     return make.finish([taken], [given])
+
+
+def endless_model(input_shape, outputs):
+    """TFLite model that loads and then never answers: it loops while true is true."""
+    make = _Builder()
+    real, kind = schema.TensorType.FLOAT32, schema.BuiltinOptions
+    taken = make.tensor(input_shape, real)
+    weights = np.zeros((outputs, int(np.prod(input_shape))), np.float32)
+    factor = make.tensor(weights.shape, real, data=weights)
+    summand = make.tensor((outputs,), real, data=np.zeros(outputs, np.float32))
+    begun, given = (make.tensor((1, outputs), real) for _ in range(2))
+    fully, options = schema.BuiltinOperator.FULLY_CONNECTED, schema.FullyConnectedOptionsT()
+    make.operator(fully, [taken, factor, summand], [begun], kind.FullyConnectedOptions, options)
+    loop = schema.WhileOptionsT()
+    loop.condSubgraphIndex, loop.bodySubgraphIndex = 1, 2
+    make.operator(schema.BuiltinOperator.WHILE, [begun], [given], kind.WhileOptions, loop)
+    make.ends([taken], [given])
+    make.subgraph()
+    carried = make.tensor((1, outputs), real)
+    always = make.tensor((1,), schema.TensorType.BOOL, data=np.array([True]))
+    make.ends([carried], [always])
+    make.subgraph()
+    before, after = (make.tensor((1, outputs), real) for _ in range(2))
+    add = schema.AddOptionsT()
+    make.operator(schema.BuiltinOperator.ADD, [before, before], [after], kind.AddOptions, add)
+    return make.finish([before], [after])
 
 
 def tone(hertz, rate=16000, seconds=1.0, level=0.5):

@@ -1,7 +1,8 @@
-"""A model in its first uses: what crashes, fails or is too slow is given up for what was before."""
+"""A model in use: what crashes, hangs, fails or is too slow is given up for what was before."""
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from edge_client.bundle import bundle_bytes, pack_model
+from edge_client.fleet import probation
+from edge_client.fleet.boot import since_boot
 from edge_client.fleet.home import Home
 from edge_client.fleet.in_use import ModelInUse, NotInstalled, load_installed
-from edge_client.fleet.probation import FIRST_USES, Probation
+from edge_client.fleet.journal import Crashes
+from edge_client.fleet.probation import CRASHES, FIRST_USES, Probation
 from edge_client.fleet.slots import Slots
 from edge_client.fleet.usage import read_usage
 from edge_client.interpreter import ModelError
@@ -28,7 +32,7 @@ KILLED = 9
 
 # Answers some clips, then dies inside the model in one way or another.
 DIES = f"""
-import os, sys
+import os, sys, time
 from pathlib import Path
 from edge_client.fleet.home import Home
 from edge_client.fleet.in_use import ModelInUse, load_installed
@@ -42,12 +46,29 @@ def load(bundle, use):
 with ModelInUse(home, "tones", load, print) as use:
     for _ in range(answers):
         use.predictor(clip, 16000)
-    if how == "inside":
+    if how in ("inside", "waiting"):
         use.started()
+    if how == "waiting":
+        print("inside", flush=True)
+        time.sleep(60)
     if how == "interrupted":
         use.started()
         raise KeyboardInterrupt
     os._exit({KILLED})
+"""
+
+
+# Asks a model for one answer, which may take a second of the processor and no more.
+HANGS = """
+import sys
+from pathlib import Path
+import numpy as np
+from edge_client.fleet.home import Home
+from edge_client.fleet.in_use import ModelInUse, load_installed
+from edge_client.interpreter import litert
+litert()
+with ModelInUse(Home(Path(sys.argv[1])), "tones", load_installed, print, longest_s=1.0) as use:
+    use.predictor(np.zeros(16000, np.int16), 16000)
 """
 
 
@@ -70,6 +91,20 @@ def two(home, parts):
     return home
 
 
+@pytest.fixture
+def endless(home, parts):
+    """Version 1 proven, version 2 one that never answers."""
+    manifest, _ = parts
+    entry, packed = pack_model(
+        tiny.endless_model((1, *tiny.FEATURES.shape, 1), len(tiny.LABELS)), "none"
+    )
+    install(home, "tones", "1", keyword_bundle("1", parts=parts))
+    Slots(home, "tones").journal.change(lambda journal: journal.with_proven("1"))
+    hanging = replace(manifest, version="2", model=entry)
+    install(home, "tones", "2", bundle_bytes(hanging, packed, "endless"))
+    return home
+
+
 def dies(home, answers, how, version="2"):
     program = [sys.executable, "-c", DIES, str(home.path), str(answers), how, version]
     return subprocess.run(program, cwd=REPOSITORY, capture_output=True, timeout=60).returncode
@@ -88,6 +123,11 @@ def use(home):
     yield open_model
     for one in opened:
         one.close()
+
+
+def hangs(home):
+    program = [sys.executable, "-c", HANGS, str(home.path)]
+    return subprocess.run(program, cwd=REPOSITORY, capture_output=True, timeout=60).returncode
 
 
 def answer(model, times, total=1.0):
@@ -116,8 +156,24 @@ def test_what_brings_its_process_down_is_given_up_at_the_next_start(two, use, an
     model = use()
     assert model.version == "1"
     assert state(two, "tones") == ("1", None, {"2": "crash"})
-    assert len(model.said) == 1 and "brought a process down" in model.said[0]
+    assert len(model.said) == 1 and f"crashed or hung after {answers} answers" in model.said[0]
     assert model.predictor(CLIP, 16000).label == "low"
+
+
+def test_what_never_answers_ends_its_process_and_is_given_up_at_the_next_start(endless, use):
+    assert hangs(endless) == -signal.SIGVTALRM
+    assert state(endless, "tones") == ("2", "1", {})
+    assert use().predictor(CLIP, 16000).label == "low"
+    assert state(endless, "tones") == ("1", None, {"2": "crash"})
+
+
+def test_a_proven_version_that_hangs_again_and_again_is_given_up(endless, use):
+    Slots(endless, "tones").journal.change(lambda journal: journal.with_proven("2"))
+    for _ in range(CRASHES):
+        assert state(endless, "tones") == ("2", "1", {})
+        assert hangs(endless) == -signal.SIGVTALRM
+    assert use().version == "1"
+    assert state(endless, "tones") == ("1", None, {"2": "crash"})
 
 
 @pytest.mark.parametrize("how", ["outside", "interrupted"])
@@ -129,7 +185,75 @@ def test_who_dies_of_something_else_does_not_blame_the_model(two, use, how):
 
 def test_a_crash_after_the_first_uses_is_not_the_new_models_fault(two, use):
     assert dies(two, FIRST_USES, "inside") == KILLED
+    model = use()
+    assert (model.version, model.said) == ("2", [])
+    assert state(two, "tones") == ("2", "1", {})
+    assert not Probation(two, "tones").of("2")
+
+
+def test_what_keeps_crashing_is_given_up_though_it_was_proven(two, use):
+    assert dies(two, FIRST_USES, "inside") == KILLED
+    for _ in range(CRASHES - 1):  # each of them looks at the one before
+        assert state(two, "tones") == ("2", "1", {})
+        assert dies(two, 1, "inside") == KILLED
+    model = use()
+    assert model.version == "1"
+    assert state(two, "tones") == ("1", None, {"2": "crash"})
+    assert f"crashed or hung {CRASHES} times" in model.said[0]
+    # Taken again, by a person who knows better, it begins anew.
+    assert Slots(two, "tones").journal.read().crashes == Crashes()
+
+
+def test_crashes_longer_ago_than_an_hour_do_not_count(two, use, monkeypatch):
+    assert dies(two, FIRST_USES, "inside") == KILLED
+    now = since_boot()
+    for hours in range(1, 2 * CRASHES):
+        monkeypatch.setattr(probation, "since_boot", lambda hours=hours: now + 1801 * hours)
+        Probation(two, "tones").judge()
+        assert state(two, "tones") == ("2", "1", {})
+        assert dies(two, 0, "inside") == KILLED
+
+
+def test_crashes_of_another_start_of_the_system_do_not_count(two, use, monkeypatch, tmp_path):
+    """Its clock begins anew: nobody knows how long ago they were."""
+    path = two.model("tones") / "journal.json"
+    assert dies(two, FIRST_USES, "inside") == KILLED
+    for _ in range(2 * CRASHES):
+        Probation(two, "tones").judge()
+        document = json.loads(path.read_text())
+        assert len(document["crashes"]["at"]) == 1
+        document["crashes"]["boot"] = "01234567-89ab-cdef-0123-456789abcdef"
+        path.write_text(json.dumps(document))
+        assert dies(two, 0, "inside") == KILLED
     assert use().version == "2"
+
+
+def test_processes_that_die_together_are_one_crash(two):
+    """Killed by a system that ran out of memory, say."""
+    Slots(two, "tones").journal.change(lambda journal: journal.with_proven("2"))
+    program = [sys.executable, "-c", DIES, str(two.path), "0", "waiting"]
+    running = [
+        subprocess.Popen(program, cwd=REPOSITORY, stdout=subprocess.PIPE) for _ in range(CRASHES)
+    ]
+    for process in running:
+        assert process.stdout.readline() == b"inside\n"
+    for process in running:
+        process.kill()
+        process.communicate(timeout=60)
+    assert Probation(two, "tones").judge() is None
+    assert len(Slots(two, "tones").journal.read().crashes.at) == 1
+    assert state(two, "tones") == ("2", "1", {})
+
+
+def test_a_proven_version_without_one_before_stays(home, parts, use):
+    install(home, "tones", "1", keyword_bundle("1", parts=parts))
+    assert dies(home, FIRST_USES, "inside") == KILLED
+    for _ in range(CRASHES):
+        assert dies(home, 0, "inside") == KILLED
+    model = use()
+    assert (model.version, model.said) == ("1", [])
+    assert state(home, "tones") == ("1", None, {})
+    assert not Probation(home, "tones").of("1")
 
 
 def test_an_only_model_that_crashes_stays(home, parts, use):

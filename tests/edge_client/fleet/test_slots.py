@@ -8,9 +8,11 @@ import json
 import tempfile
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_client.fleet.home import Home
-from edge_client.fleet.journal import Journal, JournalState
+from edge_client.fleet.journal import Crashes, Journal, JournalState
 from edge_client.fleet.slots import Slots
 
 
@@ -171,9 +173,51 @@ def test_a_journal_that_cannot_be_read_is_empty(home, slots, put):
     slots.back("crash", "fell", "2")
     path = home.model("kws-a") / "journal.json"
     good = json.loads(path.read_text())
-    for wrong in (b"", b"\xff", b"[]", json.dumps({**good, "failed": [1]}).encode()):
+    for wrong in (
+        b"",
+        b"\xff",
+        b"[]",
+        json.dumps({**good, "failed": [1]}).encode(),
+        json.dumps({**good, "crashes": {**good["crashes"], "at": ["x"]}}).encode(),
+    ):
         path.write_bytes(wrong)
         assert Journal(home, "kws-a").read() == JournalState()
+
+
+def test_crashes_are_remembered(home, slots, put):
+    put("1"), put("2")
+    for at in (10.0, 20.0, 30.5):
+        slots.journal.change(lambda journal, at=at: journal.with_crash("2", "boot", at, 60.0))
+    assert Journal(home, "kws-a").read().crashes == Crashes("2", "boot", (10.0, 20.0, 30.5))
+    journal = slots.journal.read()
+    assert journal.with_crash("2", "boot", 75.0, 60.0).crashes.at == (20.0, 30.5, 75.0)
+    assert journal.with_crash("2", "another", 31.0, 60.0).crashes.at == (31.0,)
+    assert journal.with_crash("1", "boot", 31.0, 60.0).crashes.at == (31.0,)
+    slots.back("crash", "fell", "1")  # somebody was wrong about what is active
+    assert slots.journal.read().crashes == journal.crashes
+    slots.back("crash", "fell", "2")
+    assert slots.journal.read().crashes == Crashes()
+
+
+def test_a_journal_of_a_client_that_remembered_no_crashes(home, slots, put):
+    put("1"), put("2")
+    slots.back("crash", "fell", "2")
+    path = home.model("kws-a") / "journal.json"
+    before = json.loads(path.read_text())
+    del before["crashes"]
+    path.write_text(json.dumps(before))
+    assert slots.journal.read().failure("2")
+    assert slots.journal.read().crashes == Crashes()
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=40), st.floats(1, 1e6))
+def test_crashes_are_bounded_and_never_of_another_time(moments, within_s):
+    """Even of a clock that ran backwards, which this one never does."""
+    state = JournalState()
+    for at in moments:
+        state = state.with_crash("1", "boot", at, within_s)
+        assert 1 <= len(state.crashes.at) <= 8
+        assert all(at - within_s < each <= at for each in state.crashes.at)
 
 
 def test_a_version_is_forgotten_once_another_is_offered(slots, put):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.fleet import usage
+from edge_client.fleet import boot
 from edge_client.fleet.usage import MAX_PROCESSES, Page, deaths, open_page, read_usage
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -98,7 +98,7 @@ def test_when_the_whole_device_went_down_no_model_is_to_blame(tmp_path, monkeypa
     run(process(tmp_path, "3", 0, 1.0, "inside"))
     another = tmp_path / "boot_id"
     another.write_text("01234567-89ab-cdef-0123-456789abcdef\n")
-    monkeypatch.setattr(usage, "_BOOT_ID", another)
+    monkeypatch.setattr(boot, "_BOOT_ID", another)
     assert dead(tmp_path) == []
 
 

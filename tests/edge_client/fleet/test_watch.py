@@ -17,7 +17,7 @@ import pytest
 from edge_client.errors import EdgeError
 from edge_client.fleet import watch
 from edge_client.fleet.in_use import ModelInUse, load_installed
-from edge_client.fleet.probation import FIRST_USES
+from edge_client.fleet.probation import CRASHES, FIRST_USES
 from edge_client.fleet.slots import Slots
 from edge_client.fleet.systemd import Notifier
 from edge_client.fleet.watch import Watch
@@ -277,6 +277,24 @@ def test_what_crashes_in_use_is_rolled_back_and_told(repository, device, broker,
     listener.forget()
     with service(home):  # a restart of the service forgets nothing
         assert listener.wait_for_report("rolled_back", "1").wanted == "2"
+
+
+def test_what_keeps_crashing_is_rolled_back_and_told(repository, device, broker, listener):
+    _, home = with_broker(device, broker)
+    repository.offer("1")
+    with service(home):
+        listener.wait_for_report("active", "1")
+        repository.offer("2")
+        listener.announce("2")
+        listener.wait_for_report("active", "2")
+        proven(home, "2")
+        journal = Slots(home, "tones").journal
+        for before in range(CRASHES):
+            eventually(lambda before=before: len(journal.read().crashes.at) == before)
+            subprocess.run([sys.executable, "-c", DIES, home.path], cwd=REPOSITORY, timeout=LIMIT_S)
+        report = listener.wait_for_report("rolled_back", "1")
+        assert report.failed == ("2",)
+        assert f"{CRASHES} times within an hour" in report.reason
 
 
 def test_what_is_too_slow_in_use_is_rolled_back_and_told(repository, device, broker, listener):
