@@ -11,15 +11,25 @@ import time
 from pathlib import Path
 
 from tests.pi.install import CHECKOUT, PYTHON, copy_tests, install
+from tests.pi.process import PiError, ended_in_order
 from tests.pi.signed_pull import signed_pull
-from tests.pi.userland import PiError, Userland, build, prepare
+from tests.pi.userland import Userland, build, prepare
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_TESTS_S = 7200.0  # they take 20 minutes
+_EPILOG = """\
+Exit status: 0 when all held, 1 when something did not, 2 when nothing can be tried here.
+"""
 
 
 def main() -> int:
-    """Exit status: 0 when all held, 1 when something did not, 2 when it cannot be tried here."""
-    parser = argparse.ArgumentParser(prog="python -m tests.pi", description=__doc__)
+    """Exit status: 0 when all held, 1 when something did not, 2 when nothing can be tried here."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.pi",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--suite", default="bookworm", help="Debian release (default: %(default)s)")
     parser.add_argument(
         "--folder",
@@ -29,10 +39,13 @@ def main() -> int:
     )
     asked = parser.parse_args()
     try:
-        return _try(asked.folder, asked.suite)
+        with ended_in_order():
+            return _try(asked.folder, asked.suite)
     except PiError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _try(folder: Path, suite: str) -> int:
@@ -52,7 +65,11 @@ def _try(folder: Path, suite: str) -> int:
         print(f"           {name}")
     held = _tests(userland, say)
     say("a signed pull from a registry outside")
-    held &= signed_pull(userland, REPOSITORY, say)
+    try:
+        held &= signed_pull(userland, REPOSITORY, say)
+    except PiError as error:
+        say(f"  {error}")
+        held = False
     say("all of it held" if held else "something did not hold")
     return 0 if held else 1
 
@@ -77,6 +94,7 @@ def _tests(userland: Userland, say) -> bool:
         [PYTHON, "-m", "pytest", "tests/edge_client", *options],
         {"PYTHONDONTWRITEBYTECODE": "1"},
         CHECKOUT,
+        _TESTS_S,
     )
     lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines()
     say(f"  {lines[-1] if lines else 'pytest said nothing'}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.pi.userland import PiError, Userland
+from tests.pi.process import PiError, run, said
+from tests.pi.userland import Userland
 
 PYTHON = "/opt/edge/bin/python"
 EDGE = "/opt/edge/bin/ml4iot-edge"
@@ -38,8 +38,8 @@ def install(userland: Userland, repository: Path) -> str:
         marker.write_text(wanted)
     else:
         _pip(userland, "--no-deps", "--force-reinstall", f"/opt/{wheel.name}")
-    said = "import platform; print(platform.machine(), platform.python_version())"
-    return _checked(userland, [PYTHON, "-c", said]).strip()
+    ask = "import platform; print(platform.machine(), platform.python_version())"
+    return _checked(userland, [PYTHON, "-c", ask]).strip()
 
 
 def copy_tests(userland: Userland, repository: Path) -> list[str]:
@@ -97,9 +97,7 @@ def _wheel(repository: Path, folder: Path) -> Path:
         ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"),
     )
     build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
-    done = subprocess.run(
-        [sys.executable, "-c", build, str(folder)], cwd=source, capture_output=True, text=True
-    )
+    done = run([sys.executable, "-c", build, str(folder)], folder=source)
     if done.returncode:
         raise PiError(f"edge_client has no wheel: {done.stderr.strip().splitlines()[-1]}")
     (wheel,) = folder.glob("*.whl")
@@ -111,8 +109,4 @@ def _pip(userland: Userland, *arguments: str) -> None:
 
 
 def _checked(userland: Userland, command: list[str]) -> str:
-    done = userland.run(command)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise PiError(f"{' '.join(command[:4])}: {said[-1] if said else 'failed'}")
-    return done.stdout
+    return said(command, userland.run(command))

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from serving.options import UsageError
+from serving.registry.launcher import start_registry
+from serving.registry.options import RegistryOptions
 from tests.pi.install import CHECKOUT, EDGE
-from tests.pi.userland import PiError, Userland
+from tests.pi.process import PiError, checked
+from tests.pi.userland import Userland
 
 _MODEL = "kws-a"  # it has no budget in milliseconds, which emulation could not keep
 _HOME = "/root/edge-home"
-_ADDRESS = re.compile(r"http://[0-9.]+:[0-9]+")
 
 
 def signed_pull(userland: Userland, repository: Path, say: Callable[[str], None]) -> bool:
@@ -27,6 +28,9 @@ def signed_pull(userland: Userland, repository: Path, say: Callable[[str], None]
         userland: with edge_client in it.
         repository: the checkout.
         say: tells the user a step.
+
+    Raises:
+        PiError: the registry does not start, or does not take the model.
     """
     inside = userland.root / _HOME.lstrip("/")
     shutil.rmtree(inside, ignore_errors=True)
@@ -56,40 +60,22 @@ def signed_pull(userland: Userland, repository: Path, say: Callable[[str], None]
 def _registry(folder: Path) -> Iterator[str]:
     """A new registry that serves on a free port; gives its URL."""
     command = [sys.executable, "-m", "serving.registry"]
-    _run([*command, "init", str(folder / "registry"), "--keys", str(folder / "keys")])
-    token = _run([*command, "token", "add", str(folder / "registry"), "pi", "--role", "push"])
+    checked([*command, "init", str(folder / "registry"), "--keys", str(folder / "keys")])
+    token = checked([*command, "token", "add", str(folder / "registry"), "pi", "--role", "push"])
     (folder / "token").write_text(token.strip().splitlines()[-1] + "\n")
-    serve = [*command, "serve", str(folder / "registry"), "--port", "0"]
-    with subprocess.Popen(
-        [*serve, "--log-file", str(folder / "registry.log")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as server:
-        try:
-            for line in server.stdout or ():
-                if found := _ADDRESS.search(line):
-                    yield found[0]
-                    break
-            else:
-                raise PiError("the registry did not start")
-        finally:
-            server.terminate()
+    options = RegistryOptions(folder / "registry", port=0, log_file=folder / "registry.log")
+    try:
+        with start_registry(options) as registry:
+            yield registry.url
+    except (UsageError, TimeoutError) as error:
+        raise PiError(f"the registry did not start: {error}") from None
 
 
 def _push(bundle: Path, url: str, folder: Path) -> None:
     keys = folder / "keys"
     where = ["--registry", url, "--token-file", str(folder / "token")]
     trust = ["--targets-key", str(keys / "targets.pem"), "--root", str(keys / "root.json")]
-    _run([sys.executable, "-m", "components.edge_pusher", str(bundle), *where, *trust])
-
-
-def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise PiError(f"{' '.join(command[1:5])}: {said[-1] if said else 'failed'}")
-    return done.stdout
+    checked([sys.executable, "-m", "components.edge_pusher", str(bundle), *where, *trust])
 
 
 def _silence(path: Path) -> None:

@@ -9,15 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.pi.process import APART, COMMAND_S, PiError, checked, run
+
 PACKAGES = ("ca-certificates", "python3", "python3-venv")
 TOOLS = {"debootstrap": "debootstrap", "qemu-aarch64-static": "qemu-user-static"}
-_NAMESPACE = ("unshare", "--mount", "--propagation", "private")
+_BUILD_S = 3600.0
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-
-
-class PiError(Exception):
-    """No such userland can be had here; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +29,23 @@ class Userland:
         command: Sequence[str],
         environment: Mapping[str, str] | None = None,
         folder: str = "/",
+        seconds: float = COMMAND_S,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a program inside, and gives what it said.
+        """Runs a program inside, and gives what it said; one that takes too long is killed.
 
-        The network is this machine's own; the mounts are in a namespace of the command's, so that
-        none is left behind whatever becomes of it.
+        The network is this machine's own; mounts and processes are in namespaces of the command's,
+        so that none is left behind whatever becomes of it.
         """
+        # The shell stays, for the first process of a namespace is spared most signals.
         inside = (
             'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && '
             'mount -t tmpfs tmpfs "$0/tmp" && '
-            'exec chroot "$0" /bin/sh -c \'cd "$0" && exec "$@"\' "$@"'
+            'chroot "$0" /bin/sh -c \'cd "$0" && exec "$@"\' "$@"; exit $?'
         )
         kept = {name: os.environ[name] for name in os.environ if name.startswith("PIP_")}
-        return subprocess.run(
-            [*_NAMESPACE, "sh", "-c", inside, str(self.root), folder, *command],
-            env={
+        return run(
+            [*APART, "sh", "-c", inside, str(self.root), folder, *command],
+            {
                 "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 "HOME": "/root",
                 "LANG": "C.UTF-8",
@@ -53,8 +53,7 @@ class Userland:
                 **kept,
                 **(environment or {}),
             },
-            capture_output=True,
-            text=True,
+            seconds,
         )
 
 
@@ -70,11 +69,11 @@ def prepare() -> None:
     if missing:
         if shutil.which("apt-get") is None:
             raise PiError(f"missing {', '.join(missing)}; install them")
-        _checked(["apt-get", "update", "-qq"])
+        checked(["apt-get", "update", "-qq"])
         install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
-        _checked(install, {**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        checked(install, {**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
     if not (_BINFMT / "register").exists():
-        _checked(["mount", "-t", "binfmt_misc", "binfmt_misc", str(_BINFMT)])
+        checked(["mount", "-t", "binfmt_misc", "binfmt_misc", str(_BINFMT)])
     if not (_BINFMT / "qemu-aarch64").exists():
         _register()
 
@@ -108,7 +107,9 @@ def build(folder: Path, suite: str) -> Userland:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         included = f"--include={','.join(PACKAGES)}"
-        _checked(["debootstrap", "--arch=arm64", "--variant=minbase", included, suite, str(aside)])
+        what = ["--arch=arm64", "--variant=minbase", included, suite, str(aside)]
+        # Apart, for it mounts things in there.
+        checked([*APART, "debootstrap", *what], seconds=_BUILD_S)
         aside.rename(root)
     # A site may see its packages through a certificate authority of its own.
     if _CERTIFICATES.exists():
@@ -116,10 +117,3 @@ def build(folder: Path, suite: str) -> Userland:
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
     return Userland(root)
-
-
-def _checked(command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise PiError(f"{' '.join(command[:3])}: {said[-1] if said else 'failed'}")

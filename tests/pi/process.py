@@ -1,0 +1,79 @@
+"""Programs that are given a time, and that end with the one who runs them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+COMMAND_S = 1800.0  # far more than any takes; emulation is slow, and so may a mirror be
+TOO_LATE = 124  # exit status of what took longer, as coreutils' timeout has it
+# Mounts of its own; and numbers of processes of its own, so that all of them end with the first.
+APART = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child")
+
+
+class PiError(Exception):
+    """No such userland can be had here; the message says what is missing."""
+
+
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    seconds: float = COMMAND_S,
+    folder: str | os.PathLike[str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program, and gives what it said; one that takes too long is killed."""
+    try:
+        return subprocess.run(
+            command,
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired as late:
+        said = late.stdout or b""
+        text = said if isinstance(said, str) else said.decode(errors="replace")
+        return subprocess.CompletedProcess(
+            command, TOO_LATE, text, f"not done within {seconds:g} s\n"
+        )
+
+
+def checked(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    seconds: float = COMMAND_S,
+) -> str:
+    """What a program said; raises ``PiError`` with its last words where it failed."""
+    return said(command, run(command, environment, seconds))
+
+
+def said(command: Sequence[str], done: subprocess.CompletedProcess[str]) -> str:
+    """What a program said; raises ``PiError`` with its last words where it failed."""
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise PiError(f"{' '.join(command[:4])}: {lines[-1] if lines else 'failed'}")
+    return done.stdout
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Whoever is told to end (SIGTERM) leaves every block it is in, and what runs there ends."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the tidying
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
