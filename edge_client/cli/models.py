@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from edge_client.cli.ending import ended_in_order
 from edge_client.cli.messages import native_silence, say
 
 if TYPE_CHECKING:
@@ -150,7 +148,8 @@ def open_model(argument: str, home: Path | None, load: Callable[[Maker], P]) -> 
         with native_silence():
             return load(Maker(bundle, f"{argument} {bundle.manifest.version}", use))
 
-    with _ended_in_order(), ModelInUse(where, argument, load_counted, say) as model:
+    # Whoever is told to end inside a model ends after it: else it would look like a crash.
+    with ended_in_order(), ModelInUse(where, argument, load_counted, say) as model:
         yield model
 
 
@@ -191,21 +190,3 @@ def _neither(argument: str, where: Home) -> FleetError:
         f"{argument}: no such file, and no model of this name is installed in {where.path} "
         f"({f'there: {there}' if installed else 'none is there'}); ml4iot-edge pull installs models"
     )
-
-
-@contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """Whoever is told to end inside a model ends after it: else it would look like a crash."""
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    usual = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if not usual or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)

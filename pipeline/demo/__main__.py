@@ -12,6 +12,7 @@ from components.default_data.records import make_records
 from components.default_data.words import WordsRecipe, make_words
 from components.errors import InputError
 from components.report_table import find_reports, verdict_table
+from edge_client.cli.ending import ended_in_order
 from pipeline.demo.commands import (
     BIN,
     DemoError,
@@ -47,7 +48,7 @@ def main() -> int:
         if name.startswith("ML4IOT_") and name != "ML4IOT_HOME":
             del environment[name]
     try:
-        with local_broker() as broker:
+        with ended_in_order(), local_broker() as broker:
             clips, records = fresh_data(place)
             with fleet(place / "fleet", place / "logs" / "registry.log", broker) as registry:
                 for pipeline in ("keyword_spotting", "forecasting"):
@@ -60,6 +61,8 @@ def main() -> int:
     except (DemoError, InputError) as error:
         console.print(f"[red]demo: {error}[/]", highlight=False)
         return 1
+    except KeyboardInterrupt:
+        return 130
     console.print(
         f"Done in {time.monotonic() - started:.0f} s. Bundles: {place / 'pushed'}, "
         f"SavedModels: {place / 'serving'}, logs: {place / 'logs'}",

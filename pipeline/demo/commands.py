@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -23,6 +24,7 @@ BIN = Path(sys.executable).parent
 _PIPELINES = Path(__file__).resolve().parents[1]
 _START_SECONDS = 120
 _ASK_SECONDS = 30
+_END_SECONDS = 10
 
 
 class DemoError(Exception):
@@ -40,24 +42,45 @@ def run_pipeline(name: str, place: Path, environment: dict[str, str]) -> None:
     )
     for command in commands:
         type_out("tfx", *command)
-        done = subprocess.run(
-            [str(BIN / "tfx"), *command],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            check=False,
-        )
-        if done.returncode:
-            raise DemoError(f"tfx {' '.join(command)} ended with status {done.returncode}")
+        run("tfx", *command, environment=environment)
 
 
 def edge_lines(*arguments: str, inputs: Sequence[Path]) -> list[dict[str, Any]]:
     """What ``ml4iot-edge`` prints for the inputs; its summary goes to the terminal."""
     type_out("ml4iot-edge", *arguments, "…")
-    command = [str(BIN / "ml4iot-edge"), *arguments, *map(str, inputs)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise DemoError(f"ml4iot-edge {arguments[0]} ended with status {done.returncode}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    said = run("ml4iot-edge", *arguments, *map(str, inputs))
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def run(program: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    """Runs a command to its end; who is interrupted meanwhile ends it and all that it began.
+
+    Args:
+        program: in the environment's ``bin``.
+        arguments: of its command line.
+        environment: this process's own when left out.
+
+    Returns:
+        What it printed.
+
+    Raises:
+        DemoError: it failed.
+    """
+    with subprocess.Popen(
+        [str(BIN / program), *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that `tfx`, which starts others, can be ended with them
+    ) as process:
+        try:
+            said, _ = process.communicate()
+        except BaseException:
+            _end_group(process)
+            raise
+    if process.returncode:
+        raise DemoError(f"{program} {arguments[0]} ended with status {process.returncode}")
+    return said
 
 
 def big_predictions(url: str, clips: Sequence[Path]) -> list[dict[str, Any]]:
@@ -144,6 +167,15 @@ def _end(process: subprocess.Popen[Any], how: signal.Signals) -> None:
         process.wait(_START_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
+
+
+def _end_group(process: subprocess.Popen[Any]) -> None:
+    """Ends the first process of a session, and what is left of its group."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_END_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def type_out(*words: str) -> None:

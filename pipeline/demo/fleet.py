@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.demo.commands import BIN, DemoError, service, type_out
+from pipeline.demo.commands import run, service, type_out
 from pipeline.demo.shown import console
 
 CHANNEL = "canary"
@@ -44,15 +43,15 @@ class Fleet:
         root = str(self.folder / "keys" / "root.json")
         follow = [part for model in models for part in ("--model", f"{model}:{CHANNEL}")]
         where = ("--registry", self.url, "--broker", self.broker, "--root", root)
-        run("ml4iot-edge", "enrol", *where, "--id", "demo", *follow, "--home", self.device)
+        _typed("ml4iot-edge", "enrol", *where, "--id", "demo", *follow, "--home", self.device)
 
     def pull(self) -> None:
         """Brings the device to what the channel offers."""
-        run("ml4iot-edge", "pull", "--home", self.device)
+        _typed("ml4iot-edge", "pull", "--home", self.device)
 
     def show(self) -> None:
         """What the registry keeps."""
-        run("ml4iot-registry", "list", "--registry", self.url)
+        _typed("ml4iot-registry", "list", "--registry", self.url)
 
 
 @contextmanager
@@ -64,8 +63,10 @@ def fleet(folder: Path, log: Path, broker: str) -> Iterator[Fleet]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     registry = str(folder / "registry")
-    run("ml4iot-registry", "init", registry, "--keys", str(folder / "keys"), quiet=True)
-    token = run("ml4iot-registry", "token", "add", registry, "demo", "--role", "push", quiet=True)
+    _typed("ml4iot-registry", "init", registry, "--keys", str(folder / "keys"), quiet=True)
+    token = _typed(
+        "ml4iot-registry", "token", "add", registry, "demo", "--role", "push", quiet=True
+    )
     (folder / "token").touch(0o600)
     (folder / "token").write_text(token)
     serve = ("serve", registry, "--port", "0", "--broker", broker, "--log-file", str(log))
@@ -73,13 +74,10 @@ def fleet(folder: Path, log: Path, broker: str) -> Iterator[Fleet]:
         yield Fleet(folder, url, broker)
 
 
-def run(program: str, *arguments: str, quiet: bool = False) -> str:
+def _typed(program: str, *arguments: str, quiet: bool = False) -> str:
     """Runs a command as a user would; gives what it printed, which is shown unless ``quiet``."""
     type_out(program, *arguments)
-    command = [str(BIN / program), *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise DemoError(f"{program} {arguments[0]} ended with status {done.returncode}")
+    said = run(program, *arguments)
     if not quiet:
-        console.print(done.stdout.rstrip(), highlight=False, soft_wrap=True, markup=False)
-    return done.stdout
+        console.print(said.rstrip(), highlight=False, soft_wrap=True, markup=False)
+    return said

@@ -10,8 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from edge_client.cli.ending import ended_in_order
 from tests.pi.install import CHECKOUT, PYTHON, copy_tests, install
-from tests.pi.process import PiError, ended_in_order
+from tests.pi.process import PiError
 from tests.pi.signed_pull import signed_pull
 from tests.pi.userland import Userland, build, prepare
 

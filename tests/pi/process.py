@@ -1,15 +1,10 @@
-"""Programs that are given a time, and that end with the one who runs them."""
+"""Programs that are given a time."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
 
 COMMAND_S = 1800.0  # far more than any takes; emulation is slow, and so may a mirror be
 TOO_LATE = 124  # exit status of what took longer, as coreutils' timeout has it
@@ -62,18 +57,3 @@ def said(command: Sequence[str], done: subprocess.CompletedProcess[str]) -> str:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise PiError(f"{' '.join(command[:4])}: {lines[-1] if lines else 'failed'}")
     return done.stdout
-
-
-@contextmanager
-def ended_in_order() -> Iterator[None]:
-    """Whoever is told to end (SIGTERM) leaves every block it is in, and what runs there ends."""
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the tidying
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -70,7 +70,7 @@ def test_what_takes_too_long_is_ended_with_all_it_began():
 SCRIPT = """\
 import sys
 from pathlib import Path
-from tests.pi.process import ended_in_order
+from edge_client.cli.ending import ended_in_order
 from tests.pi.userland import Userland
 with ended_in_order():
     Userland(Path("/")).run(sys.argv[1:])
