@@ -27,9 +27,9 @@ from tuf.ngclient import Updater
 
 from components.pushing import PushError, exclusive
 from edge_client.fleet.errors import FleetError, RegistryAway
-from edge_client.fleet.fetcher import Fetcher
 from edge_client.fleet.paths import METADATA, bundle_target
 from edge_client.fleet.provenance import Provenance
+from edge_client.fleet.update.fetcher import Fetcher
 
 LIFE = timedelta(days=365)
 

@@ -58,7 +58,7 @@ def run(chosen: argparse.Namespace) -> int:
         Enrolment,
         write_enrolment,
     )
-    from edge_client.fleet.home import Home, default_home
+    from edge_client.fleet.installed.home import Home, default_home
     from edge_client.fleet.topics import Topics
     from edge_client.server_url import server_url
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from edge_client.bundle.file import Bundle
     from edge_client.features.spec import AudioFeatures
     from edge_client.fleet.errors import FleetError
-    from edge_client.fleet.home import Home
-    from edge_client.fleet.in_use import ModelInUse
+    from edge_client.fleet.installed.home import Home
+    from edge_client.fleet.use.in_use import ModelInUse
     from edge_client.predictor import AudioPredictor, RecordPredictor
 
 _NAMED = 8  # of the installed models, in an error message
@@ -57,7 +57,7 @@ class Maker:
             from edge_client.predictor import AudioPredictor
 
             return AudioPredictor(self.bundle, self.name, features)
-        from edge_client.fleet.in_use import InstalledAudio
+        from edge_client.fleet.use.in_use import InstalledAudio
 
         return InstalledAudio(self.bundle, self._use, self.name, features)
 
@@ -69,7 +69,7 @@ class Maker:
             from edge_client.predictor import RecordPredictor
 
             return RecordPredictor(self.bundle, self.name)
-        from edge_client.fleet.in_use import InstalledRecords
+        from edge_client.fleet.use.in_use import InstalledRecords
 
         return InstalledRecords(self.bundle, self._use, self.name)
 
@@ -118,7 +118,7 @@ def resolve(argument: str, home: Path | None = None) -> Path:
     where = _installed(argument, home)
     if where is None:
         return Path(argument)
-    from edge_client.fleet.slots import Slots
+    from edge_client.fleet.installed.slots import Slots
 
     slot = Slots(where, argument).active()
     if slot is None:
@@ -142,7 +142,7 @@ def open_model(argument: str, home: Path | None, load: Callable[[Maker], P]) -> 
     if where is None:
         yield _File(argument, load)
         return
-    from edge_client.fleet.in_use import ModelInUse
+    from edge_client.fleet.use.in_use import ModelInUse
 
     def load_counted(bundle: Bundle, use: ModelInUse[P]) -> P:
         with native_silence():
@@ -160,7 +160,7 @@ def _installed(argument: str, home: Path | None) -> Home | None:
     """
     import stat
 
-    from edge_client.fleet.home import Home, default_home
+    from edge_client.fleet.installed.home import Home, default_home
     from edge_client.fleet.names import NAME
 
     # A file of that name comes first, as it always did.
@@ -179,8 +179,8 @@ def _installed(argument: str, home: Path | None) -> Home | None:
 def _neither(argument: str, where: Home) -> FleetError:
     """What to say of a name that nothing has."""
     from edge_client.fleet.errors import FleetError
+    from edge_client.fleet.installed.slots import Slots
     from edge_client.fleet.names import NAME
-    from edge_client.fleet.slots import Slots
 
     folder = where.path / "models"
     named = sorted(path.name for path in folder.glob("*") if NAME.fullmatch(path.name))

@@ -204,7 +204,7 @@ class _Place(NamedTuple):
 def _place(chosen: argparse.Namespace) -> _Place:
     """As the options say, or else as the device was enrolled."""
     from edge_client.fleet.enrolment import read_enrolment
-    from edge_client.fleet.home import Home, default_home
+    from edge_client.fleet.installed.home import Home, default_home
     from edge_client.fleet.topics import DEFAULT_PREFIX, Topics
     from edge_client.monitor.device import device_name
     from edge_client.monitor.topics import MonitorTopics, check_topic

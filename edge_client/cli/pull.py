@@ -22,7 +22,7 @@ from edge_client.cli.models import add_home_argument
 from edge_client.cli.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from edge_client.fleet.updater import Outcome, Progress
+    from edge_client.fleet.update.updater import Outcome, Progress
 
 HELP = "update the installed models"
 
@@ -40,9 +40,9 @@ def run(chosen: argparse.Namespace) -> int:
     """Runs the command."""
     from edge_client.errors import EdgeError
     from edge_client.fleet.enrolment import read_enrolment
-    from edge_client.fleet.home import Home, default_home
-    from edge_client.fleet.slots import Slots
-    from edge_client.fleet.updater import Updater
+    from edge_client.fleet.installed.home import Home, default_home
+    from edge_client.fleet.installed.slots import Slots
+    from edge_client.fleet.update.updater import Updater
 
     home = Home(chosen.home or default_home())
     enrolment = read_enrolment(home)
@@ -53,7 +53,7 @@ def run(chosen: argparse.Namespace) -> int:
             except OSError as error:
                 raise EdgeError(f"{home.path}: cannot be written: {error.strerror}") from None
     if chosen.watch:
-        from edge_client.fleet.watch import Watch
+        from edge_client.fleet.service.watch import Watch
         from edge_client.run.interrupt import until_interrupted
 
         with until_interrupted() as stop:

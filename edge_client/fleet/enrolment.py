@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edge_client.fields import Fields, strict_json
 from edge_client.files import check_size, read_input, replace_link, write_whole
 from edge_client.fleet.errors import FleetError
-from edge_client.fleet.home import Home
+from edge_client.fleet.installed.home import Home
 from edge_client.fleet.names import NAME, check_name
 from edge_client.fleet.topics import DEFAULT_PREFIX, Topics
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serving.registry.contents import ROLES
-from serving.registry.devices import Devices
-from serving.registry.repository import Repository
-from serving.registry.rollout import Status
-from serving.registry.rollouts import Rollouts
+from serving.registry.devices.devices import Devices
+from serving.registry.rollouts.rollout import Status
+from serving.registry.rollouts.rollouts import Rollouts
+from serving.registry.tuf.contents import ROLES
+from serving.registry.tuf.repository import Repository
 
 
 class FleetMetrics(Collector):

@@ -8,19 +8,19 @@ from typing import Protocol
 from edge_client.fleet.channel import ChannelState
 from edge_client.fleet.topics import Topics
 from serving.options import UsageError
-from serving.registry.added import Added
-from serving.registry.announcer import Announcer
-from serving.registry.devices import Devices
+from serving.registry.coursework.added import Added
+from serving.registry.coursework.monitoring import Monitoring
+from serving.registry.devices.announcer import Announcer
+from serving.registry.devices.devices import Devices
+from serving.registry.devices.measurements import Measurements
 from serving.registry.fleet_metrics import FleetMetrics
-from serving.registry.measurements import Measurements
 from serving.registry.metrics import RegistryMetrics
-from serving.registry.monitoring import Monitoring
 from serving.registry.options import RegistryOptions
-from serving.registry.renewal import Renewal
-from serving.registry.repository import Repository
-from serving.registry.rollouts import Rollouts
-from serving.registry.store import Store
+from serving.registry.rollouts.rollouts import Rollouts
 from serving.registry.tokens import Tokens
+from serving.registry.tuf.renewal import Renewal
+from serving.registry.tuf.repository import Repository
+from serving.registry.tuf.store import Store
 
 
 class Service(Protocol):

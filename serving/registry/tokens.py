@@ -20,7 +20,7 @@ from edge_client.fields import FieldError, Fields, strict_json
 from edge_client.files import write_whole
 from edge_client.fleet.names import NAME, check_name
 from serving.options import UsageError
-from serving.registry.transaction import exclusive
+from serving.registry.tuf.transaction import exclusive
 
 Role = Literal["push", "operate", "device"]
 ROLES: tuple[str, ...] = get_args(Role)

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_client.errors import EdgeError
-from edge_client.fleet.home import Home
-from edge_client.fleet.in_use import ModelInUse, load_installed
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.use.in_use import ModelInUse, load_installed
 from edge_client.predictor import AudioPredictor, RecordPredictor
 
 PAUSE_S = 0.01  # between two answers: a device that listens has its processor to itself otherwise

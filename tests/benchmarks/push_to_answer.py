@@ -41,14 +41,14 @@ from edge_client.fleet.enrolment import (
     Enrolment,
     write_enrolment,
 )
-from edge_client.fleet.home import Home
+from edge_client.fleet.installed.home import Home
 from edge_client.mqtt.broker import open_broker
 from serving.broker import start_broker
 from serving.options import UsageError
-from serving.registry.create import Created, KeyCounts, create
 from serving.registry.launcher import start_registry
 from serving.registry.options import RegistryOptions
 from serving.registry.tokens import Tokens
+from serving.registry.tuf.create import Created, KeyCounts, create
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHANNEL = "canary"

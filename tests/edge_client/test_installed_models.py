@@ -16,8 +16,8 @@ from edge_client.__main__ import main
 from edge_client.bundle import LabelOutput
 from edge_client.cli.models import open_model, resolve
 from edge_client.fleet.errors import FleetError
-from edge_client.fleet.home import Home
-from edge_client.fleet.usage import read_usage
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.use.usage import read_usage
 from tests.edge_client import tiny
 from tests.edge_client.fleet.installed import install, keyword_bundle, state
 

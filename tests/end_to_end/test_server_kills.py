@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from edge_client.bundle import read_bundle
-from edge_client.fleet.home import Home
-from edge_client.fleet.slots import Slots
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.installed.slots import Slots
 from tests.benchmarks.server_kills.__main__ import SERVERS, kill_all, table_of
 from tests.benchmarks.server_kills.lookout import Lookout
 from tests.benchmarks.server_kills.rounds import fleet, spread

@@ -8,8 +8,8 @@ import pytest
 
 from components.edge_pusher.__main__ import main as push
 from edge_client.__main__ import main as edge
-from edge_client.fleet.home import Home
-from edge_client.fleet.slots import Slots
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.installed.slots import Slots
 from serving.registry.__main__ import main as registry_command
 from serving.registry.launcher import start_registry
 from serving.registry.options import RegistryOptions

@@ -10,7 +10,7 @@ import pytest
 
 from components.errors import InputError
 from pipeline.registry import read_registry
-from serving.registry.create import KeyCounts, create
+from serving.registry.tuf.create import KeyCounts, create
 from tests.components.edge_pusher.conftest import Running, running
 
 VARIABLES = {

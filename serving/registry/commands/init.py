@@ -32,7 +32,7 @@ def add_parsers(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes it, and says what to do next."""
-    from serving.registry.create import KeyCounts, create  # late: --help is to be instant
+    from serving.registry.tuf.create import KeyCounts, create  # late: --help is to be instant
 
     counts = KeyCounts(
         arguments.root_keys,

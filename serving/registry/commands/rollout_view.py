@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from serving.registry.rollout_counts import COUNTED
+from serving.registry.rollouts.rollout_counts import COUNTED
 
 _BAR = 12  # characters
 _NUMBERS = ("devices", "active", "failed", "begun", "away")

@@ -33,8 +33,8 @@ def add_parsers(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Rotates, and says which keys are void."""
-    from serving.registry.repository import Repository
-    from serving.registry.rotation import rotate
+    from serving.registry.tuf.repository import Repository
+    from serving.registry.tuf.rotation import rotate
 
     check_folder(arguments.folder)
     try:

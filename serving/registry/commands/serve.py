@@ -56,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
         sensor=SensorOptions(arguments.sensor, arguments.replay, arguments.interval),
     ).checked()
     with bind(options.host, options.port) as bound:
-        from serving.registry.server import serve  # late: --help and wrong use are to be instant
+        from serving.registry.http.server import (
+            serve,  # late: --help and wrong use are to be instant
+        )
 
         port = bound.getsockname()[1]
         log_file = open_log(options.log_file, f"registry-{port}.log")

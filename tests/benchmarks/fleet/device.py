@@ -21,15 +21,15 @@ from edge_client.fleet.enrolment import (
     write_enrolment,
 )
 from edge_client.fleet.errors import FleetError, UpdateRefused
-from edge_client.fleet.home import Home
 from edge_client.fleet.home_assistant import discovery, model_version
-from edge_client.fleet.reporter import Reporter
-from edge_client.fleet.schedule import Schedule
-from edge_client.fleet.slots import Slots
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.installed.slots import Slots
+from edge_client.fleet.service.reporter import Reporter
+from edge_client.fleet.service.schedule import Schedule
 from edge_client.fleet.topics import Topics
-from edge_client.fleet.trial import Trial, TrialResult
-from edge_client.fleet.trust import Trust
-from edge_client.fleet.updater import Outcome, Updater
+from edge_client.fleet.update.trial import Trial, TrialResult
+from edge_client.fleet.update.trust import Trust
+from edge_client.fleet.update.updater import Outcome, Updater
 from edge_client.mqtt.messages import Arrived, Subscription, Will
 from tests.benchmarks.fleet.meter import Meter, MeteredFetcher
 from tests.benchmarks.fleet.mqtt_loop import DrivenConnection, MqttLoop

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tuf.api.exceptions import DownloadHTTPError
 
-from edge_client.fleet.fetcher import Fetcher
 from edge_client.fleet.paths import METADATA
+from edge_client.fleet.update.fetcher import Fetcher
 
 
 @dataclass

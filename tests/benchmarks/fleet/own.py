@@ -15,10 +15,10 @@ from edge_client.bundle import Bundle, Manifest, bundle_bytes, pack_model
 from edge_client.mqtt.broker import open_broker
 from serving.broker import find_mosquitto, start_broker
 from serving.options import UsageError
-from serving.registry.create import KeyCounts, create
 from serving.registry.launcher import start_registry
 from serving.registry.options import RegistryOptions
 from serving.registry.tokens import Tokens
+from serving.registry.tuf.create import KeyCounts, create
 from tests.benchmarks.fleet.device import Place
 
 CHANNEL = "canary"  # what a pipeline's token may move

@@ -20,8 +20,8 @@ from components.progress import Bar, progress
 from edge_client.files import read_input
 from edge_client.fleet.announcement import MAX_ANNOUNCEMENT_BYTES, Announcement
 from edge_client.fleet.errors import FleetError
-from edge_client.fleet.home import Home
-from edge_client.fleet.trust import Trust
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.update.trust import Trust
 from edge_client.mqtt.connection import Connection
 from edge_client.mqtt.messages import Arrived, Subscription
 from serving.registry.client import RegistryClient

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 
 from edge_client.errors import EdgeError
-from edge_client.fleet.updater import Outcome
+from edge_client.fleet.update.updater import Outcome
 from tests.benchmarks.fleet.device import Device, OncePerProcess, Place
 from tests.benchmarks.fleet.meter import Counted, Meter
 from tests.benchmarks.fleet.mqtt_loop import DrivenConnection, MqttLoop

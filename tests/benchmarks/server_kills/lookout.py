@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_client.fleet.home import Home
+from edge_client.fleet.installed.home import Home
 
 EVERY_S = 0.005
 

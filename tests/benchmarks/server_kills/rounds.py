@@ -18,10 +18,10 @@ from components.pushing import PushError
 from edge_client.bundle import Bundle, Manifest
 from edge_client.errors import EdgeError
 from edge_client.fleet.enrolment import EnrolledModel, Enrolment, write_enrolment
-from edge_client.fleet.home import Home
+from edge_client.fleet.installed.home import Home
 from serving.options import UsageError
-from serving.registry.create import Created, KeyCounts, create
 from serving.registry.tokens import Tokens
+from serving.registry.tuf.create import Created, KeyCounts, create
 from tests.benchmarks.fleet.own import CHANNEL, under_version
 from tests.benchmarks.push_to_answer import Answers, Fault, answering, child
 from tests.benchmarks.server_kills.lookout import Lookout

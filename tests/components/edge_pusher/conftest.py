@@ -25,10 +25,10 @@ from edge_client.bundle import (
 )
 from edge_client.features.spec import Quantity, RecordWindow, Standardisation
 from serving.options import bind
-from serving.registry.app import create_app
-from serving.registry.create import Created, KeyCounts, create
+from serving.registry.http.app import create_app
 from serving.registry.options import RegistryOptions
 from serving.registry.registry import Registry, open_registry
+from serving.registry.tuf.create import Created, KeyCounts, create
 
 Make = Callable[..., bytes]
 

@@ -10,7 +10,7 @@ import pytest
 
 from components.edge_pusher.__main__ import main
 from edge_client.bundle import bundle_bytes, pack_model, read_bundle
-from serving.registry.create import KeyCounts
+from serving.registry.tuf.create import KeyCounts
 from tests.components.edge_pusher.conftest import running
 
 

@@ -24,8 +24,8 @@ from components.pushing import PushError
 from edge_client.bundle import read_bundle
 from edge_client.fleet.channel import ChannelState, Rollout
 from edge_client.fleet.paths import METADATA, TARGETS, bundle_target, channel_target
-from serving.registry.create import KeyCounts, create
-from serving.registry.rotation import rotate
+from serving.registry.tuf.create import KeyCounts, create
+from serving.registry.tuf.rotation import rotate
 from tests.components.edge_pusher.conftest import Make, Running, running
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from edge_client.fleet.home import Home
-from edge_client.fleet.updater import Updater
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.update.updater import Updater
 from tests.edge_client.fleet.repository import Repository, Served, enrol
 
 

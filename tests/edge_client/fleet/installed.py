@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import replace
 
 from edge_client.bundle import Budget, bundle_bytes
-from edge_client.fleet.home import Home
-from edge_client.fleet.slots import Slots
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.installed.slots import Slots
 from tests.edge_client import tiny
 
 

@@ -22,9 +22,9 @@ from edge_client.bundle import read_bundle
 from edge_client.cli.messages import native_silence
 from edge_client.errors import EdgeError
 from edge_client.fleet.enrolment import Enrolment
-from edge_client.fleet.home import Home
-from edge_client.fleet.slots import Slots
-from edge_client.fleet.updater import Updater
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.installed.slots import Slots
+from edge_client.fleet.update.updater import Updater
 from edge_client.predictor import load_predictor
 from edge_client.self_test import self_test
 from tests.edge_client.fleet.repository import Repository, Served, enrol

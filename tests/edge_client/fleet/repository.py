@@ -30,7 +30,7 @@ from tuf.api.metadata import (
 from edge_client.bundle import bundle_bytes
 from edge_client.fleet.channel import ChannelState
 from edge_client.fleet.enrolment import EnrolledModel, Enrolment, write_enrolment
-from edge_client.fleet.home import Home
+from edge_client.fleet.installed.home import Home
 from edge_client.fleet.paths import bundle_target, channel_target
 from tests.edge_client import tiny
 

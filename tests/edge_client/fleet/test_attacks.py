@@ -18,14 +18,14 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 from tuf.ngclient._internal import trusted_metadata_set as seen
 
-from edge_client.fleet import fetcher
 from edge_client.fleet.channel import ChannelState
-from edge_client.fleet.clock import TrustedClock
 from edge_client.fleet.errors import EndlessRefused, RegistryAway
+from edge_client.fleet.installed.slots import Slots
 from edge_client.fleet.paths import channel_target
-from edge_client.fleet.slots import Slots
-from edge_client.fleet.trust import Trust
-from edge_client.fleet.updater import Updater
+from edge_client.fleet.update import fetcher
+from edge_client.fleet.update.clock import TrustedClock
+from edge_client.fleet.update.trust import Trust
+from edge_client.fleet.update.updater import Updater
 from tests.edge_client.fleet.repository import (
     Repository,
     bundle,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_client.fleet.clock import TIMESTAMP_LIFE_S, TrustedClock
+from edge_client.fleet.update.clock import TIMESTAMP_LIFE_S, TrustedClock
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0

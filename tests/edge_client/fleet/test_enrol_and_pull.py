@@ -13,8 +13,8 @@ import pytest
 from edge_client.__main__ import main
 from edge_client.bundle import Budget
 from edge_client.fleet.enrolment import read_enrolment
-from edge_client.fleet.home import Home
-from edge_client.fleet.slots import Slots
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.installed.slots import Slots
 from tests.edge_client.fleet.repository import bundle
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from edge_client.bundle import bundle_bytes, pack_model
-from edge_client.fleet import probation
-from edge_client.fleet.boot import since_boot
-from edge_client.fleet.home import Home
-from edge_client.fleet.in_use import ModelInUse, NotInstalled, load_installed
-from edge_client.fleet.journal import Crashes
-from edge_client.fleet.probation import CRASHES, FIRST_USES, Probation
-from edge_client.fleet.slots import Slots
-from edge_client.fleet.usage import read_usage
+from edge_client.fleet.installed.boot import since_boot
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.installed.journal import Crashes
+from edge_client.fleet.installed.slots import Slots
+from edge_client.fleet.use import probation
+from edge_client.fleet.use.in_use import ModelInUse, NotInstalled, load_installed
+from edge_client.fleet.use.probation import CRASHES, FIRST_USES, Probation
+from edge_client.fleet.use.usage import read_usage
 from edge_client.interpreter import ModelError
 from edge_client.predictor import Latency
 from tests.edge_client import tiny
@@ -34,8 +34,8 @@ KILLED = 9
 DIES = f"""
 import os, sys, time
 from pathlib import Path
-from edge_client.fleet.home import Home
-from edge_client.fleet.in_use import ModelInUse, load_installed
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.use.in_use import ModelInUse, load_installed
 import numpy as np
 home, answers, how = Home(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
 clip = np.zeros(16000, np.int16)
@@ -63,8 +63,8 @@ HANGS = """
 import sys
 from pathlib import Path
 import numpy as np
-from edge_client.fleet.home import Home
-from edge_client.fleet.in_use import ModelInUse, load_installed
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.use.in_use import ModelInUse, load_installed
 from edge_client.interpreter import litert
 litert()
 with ModelInUse(Home(Path(sys.argv[1])), "tones", load_installed, print, longest_s=1.0) as use:

@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 BEFORE = """
 import itertools, os, signal, sys, threading, time
-from edge_client.fleet.limit import CallLimit
+from edge_client.fleet.use.limit import CallLimit
 
 def busy(seconds):
     until = time.process_time() + seconds

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from edge_client.fleet.schedule import BACK_OFF_S, BURST, SPACING_S, SPARING_S, Schedule
+from edge_client.fleet.service.schedule import BACK_OFF_S, BURST, SPACING_S, SPARING_S, Schedule
 
 
 class Clock:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.fleet.home import Home
-from edge_client.fleet.journal import Crashes, Journal, JournalState
-from edge_client.fleet.slots import Slots
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.installed.journal import Crashes, Journal, JournalState
+from edge_client.fleet.installed.slots import Slots
 
 
 @pytest.fixture

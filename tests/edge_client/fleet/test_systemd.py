@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from edge_client.fleet.systemd import Notifier
+from edge_client.fleet.service.systemd import Notifier
 
 
 @contextmanager

@@ -16,7 +16,6 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edge_client.bundle import Budget, bundle_bytes, pack_model
-from edge_client.fleet import trial as trial_module
 from edge_client.fleet.errors import (
     BundleRefused,
     CrashRefused,
@@ -24,7 +23,8 @@ from edge_client.fleet.errors import (
     LatencyRefused,
     SelfTestRefused,
 )
-from edge_client.fleet.trial import Trial
+from edge_client.fleet.update import trial as trial_module
+from edge_client.fleet.update.trial import Trial
 from edge_client.interpreter import Interpreter
 from tests.edge_client import tiny
 from tests.edge_client.fleet.repository import bundle

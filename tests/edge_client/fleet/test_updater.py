@@ -12,12 +12,12 @@ from edge_client.bundle import Budget
 from edge_client.fleet.channel import Rollout
 from edge_client.fleet.enrolment import EnrolmentError, write_enrolment
 from edge_client.fleet.errors import DeviceFailure, RegistryAway
-from edge_client.fleet.journal import JournalState
-from edge_client.fleet.probation import FIRST_USES, Probation
-from edge_client.fleet.slots import Slots
-from edge_client.fleet.trial import Trial
-from edge_client.fleet.updater import Updater
-from edge_client.fleet.usage import open_page
+from edge_client.fleet.installed.journal import JournalState
+from edge_client.fleet.installed.slots import Slots
+from edge_client.fleet.update.trial import Trial
+from edge_client.fleet.update.updater import Updater
+from edge_client.fleet.use.probation import FIRST_USES, Probation
+from edge_client.fleet.use.usage import open_page
 from tests.edge_client.fleet.installed import keyword_bundle
 from tests.edge_client.fleet.repository import Repository, bundle, enrol, give_half
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.fleet import boot
-from edge_client.fleet.usage import MAX_PROCESSES, Page, deaths, open_page, read_usage
+from edge_client.fleet.installed import boot
+from edge_client.fleet.use.usage import MAX_PROCESSES, Page, deaths, open_page, read_usage
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ENDED = 7
@@ -19,7 +19,7 @@ ENDED = 7
 COUNTS = f"""
 import os, sys
 from pathlib import Path
-from edge_client.fleet.usage import open_page
+from edge_client.fleet.use.usage import open_page
 page = open_page(Path(sys.argv[1]), sys.argv[2])
 print("there", flush=True)
 sys.stdin.readline()

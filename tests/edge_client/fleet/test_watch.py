@@ -15,12 +15,12 @@ from collections import deque
 import pytest
 
 from edge_client.errors import EdgeError
-from edge_client.fleet import watch
-from edge_client.fleet.in_use import ModelInUse, load_installed
-from edge_client.fleet.probation import CRASHES, FIRST_USES
-from edge_client.fleet.slots import Slots
-from edge_client.fleet.systemd import Notifier
-from edge_client.fleet.watch import Watch
+from edge_client.fleet.installed.slots import Slots
+from edge_client.fleet.service import watch
+from edge_client.fleet.service.systemd import Notifier
+from edge_client.fleet.service.watch import Watch
+from edge_client.fleet.use.in_use import ModelInUse, load_installed
+from edge_client.fleet.use.probation import CRASHES, FIRST_USES
 from edge_client.predictor import Latency
 from tests.edge_client.fleet.installed import keyword_bundle, state
 from tests.edge_client.fleet.service import (
@@ -243,8 +243,8 @@ def test_what_fails_in_its_self_test_is_refused_and_not_tried_again(
 DIES = """
 import os, sys
 from pathlib import Path
-from edge_client.fleet.home import Home
-from edge_client.fleet.in_use import ModelInUse, load_installed
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.use.in_use import ModelInUse, load_installed
 with ModelInUse(Home(Path(sys.argv[1])), "tones", load_installed, print) as use:
     use.started()
     os._exit(9)

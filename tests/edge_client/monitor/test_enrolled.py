@@ -9,8 +9,8 @@ import pytest
 
 from edge_client.bundle import bundle_bytes
 from edge_client.fleet.enrolment import EnrolledBroker, EnrolledModel, Enrolment
-from edge_client.fleet.home import Home
-from edge_client.fleet.usage import read_usage
+from edge_client.fleet.installed.home import Home
+from edge_client.fleet.use.usage import read_usage
 from tests.edge_client.fleet.installed import install, keyword_bundle
 from tests.edge_client.monitor.house import (
     Listener,

@@ -12,13 +12,13 @@ from edge_client.fleet.paths import bundle_target
 from edge_client.fleet.provenance import Provenance
 from edge_client.fleet.report import DeviceStatus, ModelReport, Slot, UsageReport
 from edge_client.fleet.topics import Said
-from serving.registry.create import KeyCounts, create
-from serving.registry.devices import Devices
-from serving.registry.keys import read_key
+from serving.registry.devices.devices import Devices
 from serving.registry.options import RegistryOptions
 from serving.registry.registry import Registry, open_registry
-from serving.registry.repository import Repository
-from serving.registry.signing import Change
+from serving.registry.tuf.create import KeyCounts, create
+from serving.registry.tuf.keys import read_key
+from serving.registry.tuf.repository import Repository
+from serving.registry.tuf.signing import Change
 
 MODEL, CHANNEL = "kws", "stable"
 OLD, NEW, NEWER = "1.0", "2.0", "3.0"

@@ -20,11 +20,11 @@ from edge_client.bundle import bundle_bytes
 from edge_client.fleet.channel import ChannelState
 from edge_client.fleet.paths import bundle_target, channel_target
 from edge_client.fleet.provenance import Provenance
-from serving.registry.create import KeyCounts, create
-from serving.registry.keys import read_key
-from serving.registry.push import parse_targets
-from serving.registry.repository import Repository
-from serving.registry.store import Store
+from serving.registry.tuf.create import KeyCounts, create
+from serving.registry.tuf.keys import read_key
+from serving.registry.tuf.push import parse_targets
+from serving.registry.tuf.repository import Repository
+from serving.registry.tuf.store import Store
 from tests.edge_client import tiny
 
 BASE = "http://registry"

@@ -15,8 +15,8 @@ from edge_client.mqtt.broker import Broker, BrokerAddress
 from edge_client.mqtt.connection import Connection
 from edge_client.mqtt.messages import Subscription
 from serving.broker import start_broker
-from serving.registry.announcer import Announcer
-from serving.registry.devices import Devices
+from serving.registry.devices.announcer import Announcer
+from serving.registry.devices.devices import Devices
 from tests.serving.registry.fleet import MODEL, fleet_appears, model_report, status, usage_report
 
 LIMIT_S = 60

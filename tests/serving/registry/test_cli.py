@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from serving.registry import repository as repository_module
 from serving.registry.__main__ import main
-from serving.registry.repository import Repository
 from serving.registry.tokens import Tokens
+from serving.registry.tuf import repository as repository_module
+from serving.registry.tuf.repository import Repository
 
 
 @pytest.fixture

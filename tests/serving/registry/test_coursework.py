@@ -20,16 +20,16 @@ from edge_client.mqtt.broker import Broker, BrokerAddress
 from serving.launcher import run_server
 from serving.options import base_url
 from serving.registry.__main__ import main
-from serving.registry.added import MAX_MODEL_BYTES, Added
-from serving.registry.added_child import Request, command
-from serving.registry.app import create_app
-from serving.registry.coursework import AT_ONCE
-from serving.registry.create import KeyCounts, create
+from serving.registry.coursework.added import MAX_MODEL_BYTES, Added
+from serving.registry.coursework.added_child import Request, command
+from serving.registry.coursework.monitoring import Monitoring
 from serving.registry.errors import BadRequestError
-from serving.registry.monitoring import Monitoring
+from serving.registry.http.app import create_app
+from serving.registry.http.coursework_routes import AT_ONCE
 from serving.registry.options import RegistryOptions, SensorOptions
 from serving.registry.registry import open_registry
 from serving.registry.tokens import Tokens
+from serving.registry.tuf.create import KeyCounts, create
 from tests.edge_client.monitor.house import (
     Listener,
     Mosquitto,
@@ -244,7 +244,7 @@ def test_whoever_waits_for_models_leaves_threads_to_the_fleet(folder, monkeypatc
 
 
 def test_so_many_models_and_no_more(tmp_path, monkeypatch):
-    monkeypatch.setattr("serving.registry.added.MAX_ADDED", 1)
+    monkeypatch.setattr("serving.registry.coursework.added.MAX_ADDED", 1)
     added = Added(tmp_path)
     assert added.names() == []
     added.add("one", persistence_model())
@@ -297,7 +297,7 @@ def test_one_process_a_model_and_all_end_with_the_registry(monitoring, monkeypat
     monitoring.watch("a", persistence_model(2), thresholds)  # another model of this name
     second = running(monitoring)["a"]
     assert (first.poll(), second.poll()) == (0, None)
-    monkeypatch.setattr("serving.registry.monitoring.MAX_RUNNING", 1)
+    monkeypatch.setattr("serving.registry.coursework.monitoring.MAX_RUNNING", 1)
     with pytest.raises(BadRequestError, match="1 models are monitored"):
         monitoring.watch("b", model, thresholds)
     os.kill(second.pid, signal.SIGKILL)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_client.fleet.topics import Said
-from serving.registry import devices as module
-from serving.registry import reports_file
-from serving.registry.devices import Devices
+from serving.registry.devices import devices as module
+from serving.registry.devices import reports_file
+from serving.registry.devices.devices import Devices
 from tests.serving.registry.fleet import (
     CHANNEL,
     MODEL,

@@ -22,14 +22,14 @@ import pytest
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
-from serving.registry.app import create_app
-from serving.registry.front import MAX_BODY_BYTES, MAX_PUSH_BYTES
+from serving.registry.http.app import create_app
+from serving.registry.http.front import MAX_BODY_BYTES, MAX_PUSH_BYTES
 from serving.registry.launcher import start_registry
 from serving.registry.options import RegistryOptions
 from serving.registry.registry import open_registry
-from serving.registry.repository import Repository
-from serving.registry.rotation import rotate
 from serving.registry.tokens import Tokens
+from serving.registry.tuf.repository import Repository
+from serving.registry.tuf.rotation import rotate
 from tests.serving.registry.operator_side import Device, Operator, bundle
 
 

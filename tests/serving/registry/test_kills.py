@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from serving.registry.contents import load_contents
-from serving.registry.repository import Repository
-from serving.registry.rotation import rotate
+from serving.registry.tuf.contents import load_contents
+from serving.registry.tuf.repository import Repository
+from serving.registry.tuf.rotation import rotate
 from tests.benchmarks.registry_kills import killed_at, lines_of, points, survive
 from tests.serving.registry.operator_side import bundle, device, push
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-from serving.registry.app import create_app
+from serving.registry.http.app import create_app
 from serving.registry.options import RegistryOptions
 from serving.registry.registry import open_registry
 from serving.registry.tokens import Tokens

@@ -14,9 +14,9 @@ from tuf.api.metadata import DelegatedRole, Metadata, Root
 
 from edge_client.bundle import Budget, BundleError
 from edge_client.fleet.errors import FleetError
-from serving.registry.create import KeyCounts
 from serving.registry.errors import BadRequestError, ConflictError, SignatureError
-from serving.registry.push import parse_targets
+from serving.registry.tuf.create import KeyCounts
+from serving.registry.tuf.push import parse_targets
 from tests.serving.registry.operator_side import (
     Operator,
     bundle,

@@ -10,11 +10,11 @@ from tuf.api.exceptions import ExpiredMetadataError
 
 from edge_client.fleet.channel import ChannelState, Rollout
 from serving.options import UsageError
-from serving.registry.create import KeyCounts, create
 from serving.registry.errors import ConflictError, NotFoundError
-from serving.registry.repository import Repository
-from serving.registry.rotation import rotate
-from serving.registry.store import Store
+from serving.registry.tuf.create import KeyCounts, create
+from serving.registry.tuf.repository import Repository
+from serving.registry.tuf.rotation import rotate
+from serving.registry.tuf.store import Store
 from tests.serving.registry.operator_side import (
     Operator,
     bundle,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_client.fleet.report import ModelReport, Slot
-from serving.registry import rollout_file
-from serving.registry.rollout import (
+from serving.registry.rollouts import rollout_file
+from serving.registry.rollouts.rollout import (
     EMPTY_PATIENCE_S,
     Moment,
     StagedRollout,
@@ -23,8 +23,8 @@ from serving.registry.rollout import (
     pause,
     resume,
 )
-from serving.registry.rollout_counts import COUNTED, Counts, standing
-from serving.registry.rollout_plan import Group, Membership, Plan, whole_fleet
+from serving.registry.rollouts.rollout_counts import COUNTED, Counts, standing
+from serving.registry.rollouts.rollout_plan import Group, Membership, Plan, whole_fleet
 
 OLD, NEW = "1.0", "2.0"
 SINCE = "2026-11-20T12:00:00Z"

@@ -10,8 +10,8 @@ import pytest
 
 from edge_client.fleet.topics import Said
 from edge_client.measurement import Machine, Measurement
-from serving.registry import measurements as kept
-from serving.registry.app import create_app
+from serving.registry.devices import measurements as kept
+from serving.registry.http.app import create_app
 from serving.registry.options import RegistryOptions
 from serving.registry.registry import open_registry
 from tests.serving.registry.fleet import (

@@ -6,13 +6,13 @@ import shutil
 
 import pytest
 
-from serving.registry import rollouts as module
 from serving.registry.errors import ConflictError, NotFoundError, StorageError
 from serving.registry.options import RegistryOptions
 from serving.registry.registry import Registry, open_registry
-from serving.registry.rollout import Status
-from serving.registry.rollout_plan import Group, Plan, whole_fleet
-from serving.registry.rollouts import Rollouts
+from serving.registry.rollouts import rollouts as module
+from serving.registry.rollouts.rollout import Status
+from serving.registry.rollouts.rollout_plan import Group, Plan, whole_fleet
+from serving.registry.rollouts.rollouts import Rollouts
 from tests.serving.registry.fleet import (
     CHANNEL,
     MODEL,

@@ -7,12 +7,12 @@ from tuf.api.exceptions import BadVersionNumberError, UnsignedMetadataError
 from tuf.api.metadata import Metadata
 
 from serving.options import UsageError
-from serving.registry.contents import ROLES
-from serving.registry.create import KeyCounts
 from serving.registry.errors import SignatureError
-from serving.registry.keys import read_key
-from serving.registry.repository import Repository
-from serving.registry.rotation import rotate
+from serving.registry.tuf.contents import ROLES
+from serving.registry.tuf.create import KeyCounts
+from serving.registry.tuf.keys import read_key
+from serving.registry.tuf.repository import Repository
+from serving.registry.tuf.rotation import rotate
 from tests.serving.registry.operator_side import (
     Operator,
     bundle,

@@ -1,0 +1,1 @@
+"""What is on the disk: two slots for each model, and what became of its versions."""

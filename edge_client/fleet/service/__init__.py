@@ -1,0 +1,1 @@
+"""The device as a service: when it looks, what it reports."""

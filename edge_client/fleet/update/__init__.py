@@ -1,0 +1,1 @@
+"""A version on its way: fetched, verified, tried out, installed."""

@@ -1,0 +1,1 @@
+"""An installed model in use: counted, watched in its first uses, followed."""

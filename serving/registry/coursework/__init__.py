@@ -1,0 +1,1 @@
+"""Plain models of the coursework's clients: kept, tried apart, monitored with."""

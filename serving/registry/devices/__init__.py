@@ -1,0 +1,1 @@
+"""What is announced to devices, and what they say of themselves."""

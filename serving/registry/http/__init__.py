@@ -1,0 +1,1 @@
+"""What the registry answers over HTTP, and to whom."""

@@ -1,0 +1,1 @@
+"""One channel moved over a fleet in groups, and taken back."""
