@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_client.__main__ import main
 from edge_client.wilson import wilson
 from tests.edge_client.test_records import stamps
 from tests.edge_client.tiny import EXAMPLES, LABELS, jena_csv, tone, wav
@@ -23,21 +22,6 @@ def command(*arguments, **options):
         timeout=120,
         **options,
     )
-
-
-@pytest.fixture
-def run(capfd):
-    """Runs the command line in this process: exit status, lines of stdout, lines of stderr."""
-
-    def call(*arguments):
-        try:
-            status = main([str(argument) for argument in arguments])
-        except SystemExit as left:  # argparse
-            status = left.code
-        out, err = capfd.readouterr()
-        return status, out.splitlines(), err.splitlines()
-
-    return call
 
 
 @pytest.fixture(scope="module")

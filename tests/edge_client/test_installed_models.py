@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.__main__ import main
 from edge_client.bundle import LabelOutput
 from edge_client.cli.models import open_model, resolve
 from edge_client.fleet.errors import FleetError
@@ -38,20 +37,6 @@ def words(tmp_path):
         (root / word).mkdir(parents=True)
         (root / word / "ann_nohash_0.wav").write_bytes(tiny.wav(clip))
     return root
-
-
-@pytest.fixture
-def run(capfd):
-    def call(*arguments):
-        capfd.readouterr()  # what LiteRT says when bundles are made
-        try:
-            status = main([str(argument) for argument in arguments])
-        except SystemExit as left:
-            status = left.code
-        out, err = capfd.readouterr()
-        return status, out.splitlines(), err.splitlines()
-
-    return call
 
 
 def inferences(home, version, model="tones"):

@@ -9,14 +9,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.edge_client.waiting import eventually
 from tests.pi import signed_pull
 from tests.pi.process import APART, TOO_LATE, PiError, checked
 from tests.pi.userland import Userland
+from tests.processes import sleeps
 
 HERE = Userland(Path("/"))
 # In a session of its own, as servers are that tests start: no signal to a group reaches it.
@@ -33,25 +34,6 @@ def may_mount() -> bool:
 needs_root = pytest.mark.skipif(not may_mount(), reason="may not mount, or has no unshare")
 
 
-def running(seconds: str) -> bool:
-    """Whether a process sleeps for so many seconds."""
-    wanted = f"sleep\0{seconds}\0".encode()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes() == wanted:
-                return True
-        except OSError:
-            pass
-    return False
-
-
-def until(condition) -> None:
-    patience = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < patience
-        time.sleep(0.02)
-
-
 @needs_root
 def test_a_program_inside():
     done = HERE.run(["sh", "-c", 'echo "$0 $WORD $(pwd)"; exit 3', "a b"], {"WORD": "c"}, "/usr")
@@ -64,7 +46,7 @@ def test_what_takes_too_long_is_ended_with_all_it_began():
     done = HERE.run([*RUN, sleep], seconds=2)
     assert (done.returncode, done.stdout) == (TOO_LATE, "begun\n")
     assert done.stderr == "not done within 2 s\n"
-    until(lambda: not running(sleep))
+    eventually(lambda: not sleeps(sleep))
 
 
 SCRIPT = """\
@@ -84,10 +66,10 @@ def test_who_ends_the_run_ends_what_is_inside(repository):
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *RUN, sleep], cwd=repository, stderr=subprocess.DEVNULL
     ) as runner:
-        until(lambda: running(sleep))
+        eventually(lambda: sleeps(sleep))
         runner.terminate()
         assert runner.wait(60) == 128 + signal.SIGTERM
-    until(lambda: not running(sleep))
+    eventually(lambda: not sleeps(sleep))
     assert mounts == Path("/proc/self/mounts").read_text()
 
 

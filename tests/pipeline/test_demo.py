@@ -8,9 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
 from urllib.parse import urlsplit
+
+from tests.edge_client.waiting import eventually
+from tests.processes import sleeps
 
 # As the demo is while a pipeline runs: a broker, a registry, and `tfx`, which starts another.
 SCRIPT = """\
@@ -37,24 +38,6 @@ def answers(address: str) -> bool:
     return True
 
 
-def sleeps(seconds: str) -> bool:
-    wanted = f"sleep\0{seconds}\0".encode()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes() == wanted:
-                return True
-        except OSError:
-            pass
-    return False
-
-
-def until(condition) -> None:
-    patience = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < patience
-        time.sleep(0.02)
-
-
 def test_a_demo_that_is_told_to_end_leaves_nothing_running(repository, tmp_path):
     seconds, there = f"{10**6 + os.getpid()}.75", tmp_path / "place" / "there"
     with subprocess.Popen(
@@ -63,7 +46,7 @@ def test_a_demo_that_is_told_to_end_leaves_nothing_running(repository, tmp_path)
         stdout=subprocess.DEVNULL,
     ) as demo:
         try:
-            until(lambda: there.exists() and sleeps(seconds))
+            eventually(lambda: there.exists() and sleeps(seconds))
             broker, registry = json.loads(there.read_text())
             addresses = (broker, urlsplit(registry).netloc)
             assert all(map(answers, addresses))
@@ -71,4 +54,4 @@ def test_a_demo_that_is_told_to_end_leaves_nothing_running(repository, tmp_path)
             demo.terminate()
         assert demo.wait(120) == 128 + signal.SIGTERM
     assert not any(map(answers, addresses))
-    until(lambda: not sleeps(seconds))
+    eventually(lambda: not sleeps(seconds))

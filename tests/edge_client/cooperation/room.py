@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack
 
 from paho.mqtt.client import Client
@@ -23,14 +22,6 @@ from tests.edge_client.tiny import EXAMPLES, LABELS
 
 LIMIT_S = 60
 CLIPS = [EXAMPLES[label] for label in LABELS]
-
-
-def eventually(holds):
-    """Waits until ``holds()``; fails the test when it never does."""
-    deadline = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < deadline, "this never came true"
-        time.sleep(0.01)
 
 
 def recordings(number):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
-from edge_client.__main__ import main
 from edge_client.cooperation.ensemble import Ensemble, Member, write_ensemble
 from tests.edge_client.tiny import EXAMPLES, LABELS, wav
 
@@ -14,18 +14,9 @@ NOBODY = "127.0.0.1:9"
 
 
 @pytest.fixture
-def run(capfd):
-    """Runs the command line in this process: exit status, lines of stdout, lines of stderr."""
-
-    def call(*arguments):
-        try:
-            status = main(["cooperate", *map(str, arguments)])
-        except SystemExit as left:  # argparse
-            status = left.code
-        out, err = capfd.readouterr()
-        return status, out.splitlines(), err.splitlines()
-
-    return call
+def run(run):
+    """Runs ``ml4iot-edge cooperate``."""
+    return partial(run, "cooperate")
 
 
 @pytest.fixture(scope="module")

@@ -18,16 +18,9 @@ from edge_client.payload import Recording, encode_recording
 from edge_client.senml import Form, Record, write
 from serving.broker import start_broker
 from tests.edge_client.cooperation.proxy import DroppingProxy
-from tests.edge_client.cooperation.room import (
-    CLIPS,
-    LABELS,
-    LIMIT_S,
-    Room,
-    eventually,
-    expected,
-    recordings,
-)
+from tests.edge_client.cooperation.room import CLIPS, LABELS, LIMIT_S, Room, expected, recordings
 from tests.edge_client.tiny import tone
+from tests.edge_client.waiting import eventually
 
 
 def labels(decisions):

@@ -10,7 +10,6 @@ import sys
 
 import pytest
 
-from edge_client.__main__ import main
 from edge_client.bundle import Budget
 from edge_client.fleet.enrolment import read_enrolment
 from edge_client.fleet.installed.home import Home
@@ -29,21 +28,6 @@ def root(tmp_path, repository):
     path = tmp_path / "root.json"
     path.write_bytes(repository.files["metadata/1.root.json"])
     return path
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs a command; its exit status and its lines on either stream."""
-
-    def run(*arguments):
-        try:
-            status = main([*map(str, arguments)])
-        except SystemExit as ended:
-            status = ended.code
-        said = capsys.readouterr()
-        return status, said.out.splitlines(), said.err.splitlines()
-
-    return run
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from tests.edge_client.fleet.service import (
     service,
     with_broker,
 )
+from tests.edge_client.waiting import eventually
 
 
 @pytest.fixture
@@ -47,13 +48,6 @@ def listener(broker):
     listener = Listener(broker)
     with listener.connection:
         yield listener
-
-
-def eventually(holds):
-    deadline = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 def gone(handler, _):

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import closing
 
 import numpy as np
@@ -17,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_client.monitor.constants import JENA_DEVIATION, JENA_MEAN
 from tests.edge_client.tiny import linear_model
+from tests.edge_client.waiting import eventually
 
 LIMIT_S = 60
 COMMAND = (sys.executable, "-m", "edge_client")
@@ -57,13 +57,6 @@ def free_port():
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def eventually(holds):
-    deadline = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < deadline, "this never came true"
-        time.sleep(0.01)
 
 
 class Mosquitto:

@@ -21,11 +21,11 @@ from tests.edge_client.monitor.house import (
     Listener,
     Mosquitto,
     Program,
-    eventually,
     free_port,
     persistence_model,
     records_csv,
 )
+from tests.edge_client.waiting import eventually
 
 LINE = re.compile(
     r"\(\d\d/\d\d/\d{4} \d\d:\d\d:\d\d\) (Temperature|Humidity) Alert: "

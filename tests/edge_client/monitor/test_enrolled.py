@@ -12,13 +12,8 @@ from edge_client.fleet.enrolment import EnrolledBroker, EnrolledModel, Enrolment
 from edge_client.fleet.installed.home import Home
 from edge_client.fleet.use.usage import read_usage
 from tests.edge_client.fleet.installed import install, keyword_bundle
-from tests.edge_client.monitor.house import (
-    Listener,
-    Mosquitto,
-    Program,
-    eventually,
-    records_csv,
-)
+from tests.edge_client.monitor.house import Listener, Mosquitto, Program, records_csv
+from tests.edge_client.waiting import eventually
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from edge_client.mqtt.outbox import MAX_QUEUED
 from serving.broker import start_broker
 from serving.broker.authority import make_authority
 from tests.edge_client.cooperation.proxy import DroppingProxy
-from tests.serving.broker.operators import LIMIT_S, Heard, Operator, client, eventually
+from tests.edge_client.waiting import eventually
+from tests.serving.broker.operators import LIMIT_S, Heard, Operator, client
 
 # Paho leaves the socket of a failed handshake to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")

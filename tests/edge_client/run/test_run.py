@@ -35,17 +35,12 @@ def big():
 
 
 @pytest.fixture
-def run(capfd):
-    """Runs the command in this process: exit status, answers by file name, lines of stderr."""
+def run(run):
+    """Runs ``ml4iot-edge run``: exit status, answers, lines of stderr."""
 
     def call(*arguments):
-        try:
-            status = main(["run", *map(str, arguments)])
-        except SystemExit as left:  # argparse
-            status = left.code
-        out, err = capfd.readouterr()
-        answers = [json.loads(line) for line in out.splitlines()]
-        return status, answers, err.splitlines()
+        status, out, err = run("run", *arguments)
+        return status, [json.loads(line) for line in out], err
 
     return call
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 
 from edge_client.mqtt.broker import open_broker
@@ -78,10 +77,3 @@ def client(broker, *topics, heard=None, qos=1, **options):
         1000,
         **options,
     )
-
-
-def eventually(holds, limit_s=LIMIT_S):
-    deadline = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)

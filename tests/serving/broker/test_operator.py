@@ -14,7 +14,8 @@ import pytest
 from edge_client.mqtt.broker import BrokerError, open_broker
 from edge_client.mqtt.messages import Will
 from serving.broker import authority
-from tests.serving.broker.operators import COMMAND, LIMIT_S, Heard, Operator, client, eventually
+from tests.edge_client.waiting import eventually
+from tests.serving.broker.operators import COMMAND, LIMIT_S, Heard, Operator, client
 
 ALL = ("ml4iot/#", "homeassistant/#")
 

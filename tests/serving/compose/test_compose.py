@@ -16,7 +16,7 @@ import yaml
 
 from serving.broker.folder import CONFIGURATION, create
 from serving.real_server import IMAGE
-from tests.serving.broker.operators import eventually
+from tests.edge_client.waiting import eventually
 
 LIMIT_S = 60
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")

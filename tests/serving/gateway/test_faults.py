@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable
 
 import httpx
 import pytest
 
 from serving.gateway.launcher import start_gateway
 from serving.gateway.options import GatewayOptions
+from tests.edge_client.waiting import eventually
 from tests.serving.exchange import Answer, send
 from tests.serving.gateway.clips import body
 from tests.serving.gateway.conftest import MAX_BATCH, QUEUE
@@ -23,13 +22,6 @@ LIMIT_S = 30
 
 def ask(url: str, first_byte: int = 1, path: str = "/v1/classify") -> Answer:
     return send(url, "POST", path, body(first_byte), JSON)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def metric(url: str, name: str) -> float:
@@ -107,10 +99,10 @@ def test_a_dead_backend_is_told_and_its_return_is_noticed(tmp_path):
             answer = ask(running.url)
             assert answer.status == 503
             assert "nobody answers" in answer.json["error"]
-            until(lambda: send(running.url, "GET", "/healthz").status == 503)
+            eventually(lambda: send(running.url, "GET", "/healthz").status == 503)
             assert metric(running.url, "ml4iot_gateway_backend_ready") == 0
             with FakeBackend(port) as risen:
-                until(lambda: send(running.url, "GET", "/healthz").status == 200)
+                eventually(lambda: send(running.url, "GET", "/healthz").status == 200)
                 assert ask(running.url).status == 200
                 assert risen.asked()
         finally:
@@ -121,17 +113,17 @@ def test_a_dead_backend_is_told_and_its_return_is_noticed(tmp_path):
 
 def test_a_backend_that_drips_is_away(gateway, backend):
     backend.behaviour.mode = "drip"
-    until(lambda: send(gateway, "GET", "/healthz").status == 503)
+    eventually(lambda: send(gateway, "GET", "/healthz").status == 503)
     backend.reset()
-    until(lambda: send(gateway, "GET", "/healthz").status == 200)
+    eventually(lambda: send(gateway, "GET", "/healthz").status == 200)
 
 
 def test_questions_gather_while_the_model_is_busy(gateway, backend):
     backend.behaviour.go.clear()
     first = Clients(gateway, [0])
-    until(lambda: bool(backend.asked()))
+    eventually(lambda: bool(backend.asked()))
     others = Clients(gateway, [1, 2, 4, 5, 8])
-    until(lambda: metric(gateway, "ml4iot_gateway_waiting") == 5)
+    eventually(lambda: metric(gateway, "ml4iot_gateway_waiting") == 5)
     backend.behaviour.go.set()
     assert [each.json["label"] for each in first.join()] == ["go"]
     assert [each.json["label"] for each in others.join()] == ["stop", "up", "stop", "up", "up"]
@@ -141,9 +133,9 @@ def test_questions_gather_while_the_model_is_busy(gateway, backend):
 def test_one_bad_clip_does_not_fail_the_others_of_its_batch(gateway, backend):
     backend.behaviour.go.clear()
     first = Clients(gateway, [0])
-    until(lambda: bool(backend.asked()))
+    eventually(lambda: bool(backend.asked()))
     others = Clients(gateway, [1, BAD_FIRST_BYTE, 2])
-    until(lambda: metric(gateway, "ml4iot_gateway_waiting") == 3)
+    eventually(lambda: metric(gateway, "ml4iot_gateway_waiting") == 3)
     backend.behaviour.go.set()
     first.join()
     assert [each.status for each in others.join()] == [200, 400, 200]
@@ -154,9 +146,9 @@ def test_one_bad_clip_does_not_fail_the_others_of_its_batch(gateway, backend):
 def test_a_full_queue_is_told_at_once_and_those_in_it_are_answered(gateway, backend):
     backend.behaviour.go.clear()
     first = Clients(gateway, [0])
-    until(lambda: bool(backend.asked()))
+    eventually(lambda: bool(backend.asked()))
     queued = Clients(gateway, [1] * QUEUE)
-    until(lambda: metric(gateway, "ml4iot_gateway_waiting") == QUEUE)
+    eventually(lambda: metric(gateway, "ml4iot_gateway_waiting") == QUEUE)
     refused = ask(gateway)
     assert refused.status == 429
     assert int(refused.headers["retry-after"]) >= 1
@@ -167,12 +159,12 @@ def test_a_full_queue_is_told_at_once_and_those_in_it_are_answered(gateway, back
 def test_who_hangs_up_leaves_the_queue(gateway, backend):
     backend.behaviour.go.clear()
     first = Clients(gateway, [0])
-    until(lambda: bool(backend.asked()))
+    eventually(lambda: bool(backend.asked()))
     with httpx.Client(trust_env=False) as client:
         for _ in range(3):
             with pytest.raises(httpx.ReadTimeout):
                 client.post(f"{gateway}/v1/classify", content=body(1), headers=JSON, timeout=0.2)
-    until(lambda: metric(gateway, "ml4iot_gateway_waiting") == 0)
+    eventually(lambda: metric(gateway, "ml4iot_gateway_waiting") == 0)
     backend.behaviour.go.set()
     first.join()
     assert ask(gateway, 2).status == 200

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import queue
 import socket
-import time
 from contextlib import closing
 
 import pytest
@@ -17,6 +16,7 @@ from edge_client.mqtt.messages import Subscription
 from serving.broker import start_broker
 from serving.registry.devices.announcer import Announcer
 from serving.registry.devices.devices import Devices
+from tests.edge_client.waiting import eventually
 from tests.serving.registry.fleet import MODEL, fleet_appears, model_report, status, usage_report
 
 LIMIT_S = 60
@@ -32,13 +32,6 @@ def free_port() -> int:
 
 def at(port: int) -> Broker:
     return Broker(BrokerAddress("127.0.0.1", port))
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class Listener:
@@ -98,10 +91,10 @@ def test_a_broker_that_comes_late_or_forgets_is_told_everything(devices):
         for serial in (2, 3):  # the second broker knows nothing of the first
             with start_broker(port, backend="mosquitto"), Listener(port) as listener:
                 assert listener.next()[1] == {"version": "2.0", "serial": serial}
-                until(lambda: said.ready)
+                eventually(lambda: said.ready)
                 said.announce(MODEL, "canary", "2.0", 9)
                 assert listener.next()[0] == TOPICS.announcement(MODEL, "canary")
-            until(lambda: not said.ready)
+            eventually(lambda: not said.ready)
             said.announce(MODEL, "stable", "2.0", 3)
     finally:
         said.close()
@@ -119,7 +112,7 @@ def test_a_folder_that_was_set_back_is_told(devices, caplog):
                 assert listener.next()[1]["serial"] == serial
                 # Answered after all that the broker had retained for us.
                 listener.connection.publish(TOPICS.status(f"pi-{serial}"), status(), 1)
-                until(lambda name=f"pi-{serial}": devices.get(name))
+                eventually(lambda name=f"pi-{serial}": devices.get(name))
             finally:
                 said.close()
             assert ("an older copy" in caplog.text) is (serial == 7)
@@ -135,11 +128,11 @@ def test_devices_are_heard_also_those_that_spoke_before(devices):
             said = announcer(broker.port, devices)
             said.start()
             try:
-                until(lambda: (d := devices.get("pi-1")) and d.online and d.models)
+                eventually(lambda: (d := devices.get("pi-1")) and d.online and d.models)
                 pi.publish(TOPICS.model("pi-1", MODEL), b"no report", 1)
                 pi.publish(TOPICS.usage("pi-1", MODEL), usage_report().serialise(), 1)
                 pi.publish(TOPICS.status("pi-1"), status(online=False), 1, retain=True)
-                until(lambda: not devices.get("pi-1").online)
+                eventually(lambda: not devices.get("pi-1").online)
                 assert devices.get("pi-1").usage[MODEL].inferences == 10
                 assert devices.refused == 1
             finally:
@@ -152,12 +145,12 @@ def test_a_fleet_larger_than_a_broker_queues_for_one_client_is_heard_whole(devic
         with Connection(at(broker.port), "fleet", [], lambda arrived: None, 1) as fleet:
             for name in names:
                 topic, payload = TOPICS.model(name, MODEL), model_report().serialise()
-                until(lambda t=topic, p=payload: fleet.publish(t, p, 1, retain=True))
+                eventually(lambda t=topic, p=payload: fleet.publish(t, p, 1, retain=True))
             assert fleet.flush(LIMIT_S)
         said = announcer(broker.port, devices)
         said.start()
         try:
-            until(lambda: devices.numbers()[0] == len(names))
+            eventually(lambda: devices.numbers()[0] == len(names))
         finally:
             said.close()
 

@@ -34,13 +34,13 @@ from tests.edge_client.monitor.house import (
     Listener,
     Mosquitto,
     Program,
-    eventually,
     free_port,
     persistence_model,
     records_csv,
 )
 from tests.edge_client.monitor.test_commands import LINE
 from tests.edge_client.tiny import failing_model, linear_model
+from tests.edge_client.waiting import eventually
 
 MODEL = base64.b64encode(persistence_model()).decode()
 
