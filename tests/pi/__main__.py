@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge_client.cli.ending import ended_in_order
 from tests.pi.install import CHECKOUT, PYTHON, copy_tests, install
-from tests.pi.process import PiError
+from tests.pi.process import TOO_LATE, PiError
 from tests.pi.signed_pull import signed_pull
 from tests.pi.userland import Userland, build, prepare
 
@@ -64,6 +64,7 @@ def _try(folder: Path, suite: str) -> int:
     say(f"its tests, but for {len(left_out)} that need what is only outside:")
     for name in left_out:
         print(f"           {name}")
+    sys.stdout.flush()
     held = _tests(userland, say)
     say("a signed pull from a registry outside")
     try:
@@ -87,21 +88,22 @@ def _tests(userland: Userland, say) -> bool:
         "-q",
         "-p",
         "no:cacheprovider",
+        "-n2",
+        "--dist=loadfile",
         "--timeout=900",
         "-k",
         f"not ({' or '.join(outside)})",
     ]
-    done = userland.run(
+    tests = userland.run(
         [PYTHON, "-m", "pytest", "tests/edge_client", *options],
         {"PYTHONDONTWRITEBYTECODE": "1"},
         CHECKOUT,
         _TESTS_S,
+        shown=True,
     )
-    lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines()
-    say(f"  {lines[-1] if lines else 'pytest said nothing'}")
-    if done.returncode:
-        print(done.stdout[-8000:], done.stderr[-2000:])
-    return done.returncode == 0
+    if tests.returncode == TOO_LATE:
+        say(f"  {tests.stderr.strip()}")
+    return tests.returncode == 0
 
 
 if __name__ == "__main__":

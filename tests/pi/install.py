@@ -15,7 +15,7 @@ from tests.pi.userland import Userland
 PYTHON = "/opt/edge/bin/python"
 EDGE = "/opt/edge/bin/ml4iot-edge"
 CHECKOUT = "/opt/ml4iot"
-_TOOLS = ("pytest", "pytest-timeout", "hypothesis")
+_TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis")
 # What only the other rooms have: their tests are of the machine outside.
 _OUTSIDE = ("components", "pipeline", "rich", "serving", "tensorflow", "tests.benchmarks")
 
@@ -25,7 +25,8 @@ def install(userland: Userland, repository: Path) -> str:
 
     The packages it needs are kept between runs as long as it asks for the same.
     """
-    wanted = hashlib.sha256((repository / "edge_client/pyproject.toml").read_bytes()).hexdigest()
+    asked = (repository / "edge_client/pyproject.toml").read_bytes() + repr(_TOOLS).encode()
+    wanted = hashlib.sha256(asked).hexdigest()
     marker = userland.root / "opt/edge/wanted"
     with tempfile.TemporaryDirectory() as folder:
         wheel = _wheel(repository, Path(folder))

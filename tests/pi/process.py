@@ -21,15 +21,21 @@ def run(
     environment: Mapping[str, str] | None = None,
     seconds: float = COMMAND_S,
     folder: str | os.PathLike[str] | None = None,
+    shown: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a program, and gives what it said; one that takes too long is killed."""
+    """Runs a program, and gives what it said; one that takes too long is killed.
+
+    With ``shown`` whoever waits sees at once what it says; it is then not given.
+    """
+    to = None if shown else subprocess.PIPE
     try:
         return subprocess.run(
             command,
             env=environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=to,
+            stderr=to,
             text=True,
             errors="replace",
             timeout=seconds,

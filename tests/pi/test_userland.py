@@ -15,7 +15,7 @@ import pytest
 
 from tests.edge_client.waiting import eventually
 from tests.pi import signed_pull
-from tests.pi.process import APART, TOO_LATE, PiError, checked
+from tests.pi.process import APART, TOO_LATE, PiError, checked, run
 from tests.pi.userland import Userland
 from tests.processes import sleeps
 
@@ -92,3 +92,10 @@ def test_a_registry_that_does_not_start_is_told(repository, tmp_path, monkeypatc
     monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(PiError, match="the registry did not start: broken"):
         signed_pull.signed_pull(Userland(tmp_path), repository, print)
+
+
+def test_what_is_shown_goes_where_the_run_says_it(capfd):
+    done = run(["sh", "-c", "echo seen; exit 3"], shown=True)
+    assert (done.returncode, done.stdout) == (3, None)
+    assert capfd.readouterr().out == "seen\n"
+    assert run(["sh", "-c", "echo given"]).stdout == "given\n"

@@ -30,8 +30,9 @@ class Userland:
         environment: Mapping[str, str] | None = None,
         folder: str = "/",
         seconds: float = COMMAND_S,
+        shown: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a program inside, and gives what it said; one that takes too long is killed.
+        """Runs a program inside, as :func:`tests.pi.process.run` does.
 
         The network is this machine's own; mounts and processes are in namespaces of the command's,
         so that none is left behind whatever becomes of it.
@@ -54,6 +55,7 @@ class Userland:
                 **(environment or {}),
             },
             seconds,
+            shown=shown,
         )
 
 
