@@ -9,24 +9,30 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+# A terminal that is closed says SIGHUP; the end of a session says both.
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
 
 @contextmanager
 def ended_in_order() -> Iterator[None]:
-    """Whoever is told to end (SIGTERM) leaves every block it is in; its exit status is then 143.
+    """Whoever is told to end (SIGTERM, SIGHUP) leaves every block it is in; exits with 143 or 129.
 
-    A program that has an answer to that signal already, and a thread, keep what they have.
+    A program that has an answer to such a signal already, and a thread, keep what they have.
     """
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        signal.signal(number, signal.SIG_IGN)  # another one would interrupt the leaving
-        raise SystemExit(128 + number)
-
-    usual = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if not usual or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGTERM, end)
+    usual = [each for each in _SIGNALS if signal.getsignal(each) == signal.SIG_DFL]
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        for each in usual:
+            signal.signal(each, signal.SIG_IGN)  # another one would interrupt the leaving
+        raise SystemExit(128 + number)
+
+    for each in usual:
+        signal.signal(each, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for each in usual:
+            signal.signal(each, signal.SIG_DFL)

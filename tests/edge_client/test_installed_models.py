@@ -223,7 +223,9 @@ def test_run_follows_a_switch(home, running):
     assert (inferences(home, "1"), inferences(home, "2"), inferences(home, "3")) == (1, 3, 0)
 
 
-def test_sigterm_is_no_crash(home):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_told_to_end_does_not_blame_the_model(home, number):
+    """By whoever stops a service, say, or by closing the terminal."""
     install(home, "tones", "2", keyword_bundle("2"))
     program = (
         "import os, signal, sys\n"
@@ -231,13 +233,28 @@ def test_sigterm_is_no_crash(home):
         "from edge_client.cli.models import Maker, open_model\n"
         "with open_model('tones', Path(sys.argv[1]), lambda maker: maker) as model:\n"
         "    model.started()\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    os.kill(os.getpid(), int(sys.argv[2]))\n"
         "    while True: pass\n"
     )
     process = subprocess.run(
-        [sys.executable, "-c", program, str(home.path)], cwd=REPOSITORY, timeout=60
+        [sys.executable, "-c", program, str(home.path), str(int(number))],
+        cwd=REPOSITORY,
+        timeout=60,
     )
-    assert process.returncode == 128 + signal.SIGTERM
+    assert process.returncode == 128 + number
     with open_model("tones", home.path, lambda maker: maker) as model:
         assert model.version == "2"
     assert state(home, "tones") == ("2", "1", {})
+
+
+def test_who_was_begun_to_outlive_its_terminal_does(home):
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from edge_client.cli.models import open_model\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does\n"
+        "with open_model('tones', Path(sys.argv[1]), lambda maker: maker):\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+    )
+    command = [sys.executable, "-c", program, str(home.path)]
+    assert subprocess.run(command, cwd=REPOSITORY, timeout=60).returncode == 0

@@ -165,9 +165,10 @@ class ModelInUse(Generic[P]):
             if bundle is None:
                 continue
             before, self._page = self._page, self._page_for(slot.version)
-            self.started()
             try:
+                self.started()
                 used = self._load(bundle, self)
+                self._leave()
             except EdgeError as error:
                 self.close()
                 self._page = before
@@ -178,7 +179,6 @@ class ModelInUse(Generic[P]):
                 self.close()
                 self._page = before
                 raise
-            self._leave()
             if before is not None:
                 before.close()
             self.bundle, self.predictor, self.version, self._seen = bundle, used, slot.version, seen
