@@ -173,9 +173,11 @@ def _end_group(process: subprocess.Popen[Any]) -> None:
     """Ends the first process of a session, and what is left of its group."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_END_SECONDS)
-        os.killpg(process.pid, signal.SIGKILL)
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_END_SECONDS)
+        finally:  # also for who is interrupted once more: no Ctrl-C reaches another session
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def type_out(*words: str) -> None:
