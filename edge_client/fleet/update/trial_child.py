@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import statistics
 import sys
 import time
@@ -45,6 +46,10 @@ _LEAST_RUNS = 3
 
 def main() -> int:
     """Answers one request."""
+    # Whoever stops a service, or types Ctrl-C, tells all of its processes: an end by that would
+    # look like a crash of the model.  It is for the process that began this one to end it.
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
     answers = _private_output()
     try:
         litert()

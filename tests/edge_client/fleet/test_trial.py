@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import select
 import signal
@@ -201,6 +202,17 @@ def test_a_model_that_brings_its_process_down(trial, put, slow):
         trial(*slow)
     thread.join()
     assert trial(*put(bundle("2"))).inputs == 3  # the next one has a process of its own
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_whoever_stops_all_processes_of_a_service_does_not_blame_the_model(trial, put, number):
+    path, sha256, name = put(bundle("2"))
+    request = json.dumps({"bundle": str(path), "sha256": sha256, "name": name})
+    child = trial._begun(request.encode() + b"\n")
+    os.kill(child.id, number)
+    answer = child.line(60)
+    child.stop()
+    assert json.loads(answer)["inputs"] == 3
 
 
 def test_a_model_that_never_answers(slow):
