@@ -44,3 +44,18 @@ def broker_of(arguments: argparse.Namespace) -> Broker:
         arguments.broker_user,
         arguments.broker_password_file,
     )
+
+
+def check_no_broker(arguments: argparse.Namespace) -> None:
+    """For a command without ``--broker``: no option that would go unused.
+
+    A ``--prefix`` of its own, of the topics, is to be None where it was not given.
+
+    Raises:
+        BrokerError: there is one.
+    """
+    from edge_client.mqtt.broker import BrokerError
+
+    for option in ("broker_ca", "broker_user", "broker_password_file", "prefix"):
+        if getattr(arguments, option) is not None:
+            raise BrokerError(f"--{option.replace('_', '-')} needs --broker")

@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edge_client.cli.broker_options import add_broker_arguments
+from edge_client.cli.broker_options import add_broker_arguments, broker_of, check_no_broker
 from edge_client.cli.messages import say
 from edge_client.cli.models import add_home_argument
 from edge_client.fleet.topics import DEFAULT_PREFIX
 
 HELP = "join a fleet"
-_OF_A_BROKER = ("broker_ca", "broker_user", "broker_password_file", "prefix")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Runs the command."""
-    from edge_client.cli.broker_options import broker_of
     from edge_client.errors import EdgeError
     from edge_client.fleet.enrolment import (
         EnrolledBroker,
@@ -74,9 +72,7 @@ def run(chosen: argparse.Namespace) -> int:
             prefix=Topics(DEFAULT_PREFIX if chosen.prefix is None else chosen.prefix).prefix,
         )
     else:
-        for option in _OF_A_BROKER:
-            if getattr(chosen, option) is not None:
-                raise EdgeError(f"--{option.replace('_', '-')} needs --broker")
+        check_no_broker(chosen)
     enrolment = Enrolment(
         device=chosen.id,
         registry=chosen.registry.rstrip("/"),

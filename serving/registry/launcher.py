@@ -59,13 +59,16 @@ def _flags(options: RegistryOptions, password_file: Path | None) -> list[str]:
         "--host": options.host,
         "--port": options.port,
         "--log-file": options.log_file,
-        "--prefix": options.prefix,
         "--sensor": options.sensor.sensor,
         "--replay": options.sensor.replay,
         "--interval": options.sensor.interval_s,
     }
     if broker is not None:
-        given |= {"--broker": broker.address, "--broker-ca": broker.ca}
+        given |= {
+            "--broker": broker.address,
+            "--broker-ca": broker.ca,
+            "--prefix": options.prefix,
+        }
         if broker.credentials is not None:
             given |= {
                 "--broker-user": broker.credentials.username,

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_client.cli.broker_options import add_broker_arguments, broker_of
+from edge_client.cli.broker_options import add_broker_arguments, broker_of, check_no_broker
 from edge_client.fleet.topics import DEFAULT_PREFIX
 from serving.announce import open_log
 from serving.options import base_url, bind, bind_error
@@ -36,7 +36,7 @@ def add_parsers(subparsers: Subparsers) -> None:
     add("--port", type=int, default=8600, help="0: a free one; default: %(default)s")
     add("--log-file", type=Path, metavar="FILE", help="default: in the user's state folder")
     add_broker_arguments(parser, required=False)
-    add("--prefix", default=DEFAULT_PREFIX, help="of all topics; default: %(default)s")
+    add("--prefix", help=f"of all topics; default: {DEFAULT_PREFIX}")
     group = parser.add_argument_group("monitoring by this machine, which /predict starts")
     group.add_argument("--sensor", metavar="KIND:PIN", help="such as dht11:GPIO4")
     group.add_argument("--replay", type=Path, metavar="CSV", help="records in place of a sensor")
@@ -46,13 +46,15 @@ def add_parsers(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serves until it is told to stop."""
+    if arguments.broker is None:
+        check_no_broker(arguments)
     options = RegistryOptions(
         folder=arguments.folder,
         host=arguments.host,
         port=arguments.port,
         log_file=arguments.log_file,
         broker=None if arguments.broker is None else broker_of(arguments),
-        prefix=arguments.prefix,
+        prefix=DEFAULT_PREFIX if arguments.prefix is None else arguments.prefix,
         sensor=SensorOptions(arguments.sensor, arguments.replay, arguments.interval),
     ).checked()
     with bind(options.host, options.port) as bound:

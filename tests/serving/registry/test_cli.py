@@ -58,6 +58,13 @@ def test_init_says_what_to_keep_and_what_next(typed, tmp_path):
     assert (len(root.roles["root"].keyids), root.roles["root"].threshold) == (3, 2)
 
 
+@pytest.mark.parametrize("option", ["prefix", "broker-ca", "broker-user", "broker-password-file"])
+def test_what_is_of_a_broker_needs_one(typed, operator, option):
+    status, said, complained = typed("serve", operator.folder, "--port", "0", f"--{option}", "x")
+    assert (status, said) == (2, "")
+    assert complained == f"ml4iot-registry: --{option} needs --broker\n"
+
+
 def test_tokens(typed, operator):
     status, token, complained = typed("token", "add", operator.folder, "ada", "--role", "push")
     assert (status, complained) == (0, "")
