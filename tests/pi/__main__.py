@@ -96,9 +96,8 @@ def _tests(userland: Userland, say) -> bool:
     ]
     tests = userland.run(
         [PYTHON, "-m", "pytest", "tests/edge_client", *options],
-        {"PYTHONDONTWRITEBYTECODE": "1"},
-        CHECKOUT,
-        _TESTS_S,
+        folder=CHECKOUT,
+        seconds=_TESTS_S,
         shown=True,
     )
     if tests.returncode == TOO_LATE:

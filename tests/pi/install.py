@@ -106,7 +106,7 @@ def _wheel(repository: Path, folder: Path) -> Path:
 
 
 def _pip(userland: Userland, *arguments: str) -> None:
-    _checked(userland, [PYTHON, "-m", "pip", "install", "--quiet", "--no-compile", *arguments])
+    _checked(userland, [PYTHON, "-m", "pip", "install", "--quiet", *arguments])
 
 
 def _checked(userland: Userland, command: list[str]) -> str:
