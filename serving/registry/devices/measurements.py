@@ -21,7 +21,7 @@ from serving.registry.log import log
 
 FOLDER = "measurements"
 # A device measures the candidates of a few runs: what is older is of files that are gone.
-MAX_OF_DEVICE = 64
+MAX_OF_DEVICE = 32
 MAX_DEVICES = 10_000
 MAX_ANSWER = 1000  # measurements, as many as ConstraintEvaluator takes
 _MAX_FILE_BYTES = MAX_OF_DEVICE * 16 * 1024
