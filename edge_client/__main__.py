@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TextIO
 
 from edge_client.cli.messages import say
 from edge_client.cli.parser import OneLineParser
@@ -30,15 +31,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         # Whoever read our lines has seen enough.
-        _give_up_standard_output()
+        _give_up(sys.stdout)
         return 0
     except OSError as error:
         # Inputs are opened by functions that raise EdgeError, so it is the output that failed.
-        _give_up_standard_output()
+        _give_up(sys.stdout)
         say(f"the answers cannot be written: {error.strerror or error}")
         return 2
     except KeyboardInterrupt:
         return 130
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:  # a log on a full disk, which is no failure of what was done
+            _give_up(sys.stderr)
     return status
 
 
@@ -69,9 +75,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return chosen
 
 
-def _give_up_standard_output() -> None:
+def _give_up(stream: TextIO) -> None:
     """Nothing more may be written to it, not even what is buffered when Python exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -58,7 +58,8 @@ def run(program: str, *arguments: str, environment: Mapping[str, str] | None = N
     Args:
         program: in the environment's ``bin``.
         arguments: of its command line.
-        environment: this process's own when left out.
+        environment: this process's own when left out; ``bin`` comes first on its path, as in an
+            activated shell, for ``tfx`` runs ``pip``.
 
     Returns:
         What it printed.
@@ -66,9 +67,10 @@ def run(program: str, *arguments: str, environment: Mapping[str, str] | None = N
     Raises:
         DemoError: it failed.
     """
+    surroundings = os.environ if environment is None else environment
     with subprocess.Popen(
         [str(BIN / program), *arguments],
-        env=environment,
+        env={**surroundings, "PATH": f"{BIN}{os.pathsep}{surroundings.get('PATH', os.defpath)}"},
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,  # so that `tfx`, which starts others, can be ended with them

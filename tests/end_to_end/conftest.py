@@ -28,6 +28,7 @@ class Shell:
         kept.pop("TF_USE_LEGACY_KERAS")  # a user's shell does not have it
         return {
             **kept,
+            "PATH": f"{BIN}{os.pathsep}{kept['PATH']}",  # as `activate` sets it
             "ML4IOT_HOME": str(self.home),
             "LOCAL_HOME": str(self.home / "tfx"),
             "PYTHONWARNINGS": "ignore",

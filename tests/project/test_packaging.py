@@ -52,7 +52,11 @@ def test_the_rooms_are_importable_from_any_folder(repository: Path, tmp_path: Pa
 
 def test_a_script_in_pipeline_shadows_no_module(repository: Path):
     """`tfx run create` starts a pipeline as a script, with its folder first on the path."""
-    names = {path.stem for path in (repository / "pipeline").iterdir()} - {"__init__", "__main__"}
+    names = {path.stem for path in (repository / "pipeline").iterdir()} - {
+        "__init__",
+        "__main__",
+        "__pycache__",
+    }
     assert not names & set(sys.stdlib_module_names)
     installed = {path.stem for path in Path(sys.prefix).glob("lib/python3*/site-packages/*")}
     assert not names & installed

@@ -178,9 +178,10 @@ def test_a_log_that_cannot_be_written(repository, device):
     _, home = with_broker(device, None, poll_s=1.0)
     repository.offer("1")
     command = [sys.executable, "-m", "edge_client", "pull", "--watch", "--home", home.path]
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with (
         open("/dev/full", "w") as full,
-        subprocess.Popen(command, cwd=REPOSITORY, stderr=full) as process,
+        subprocess.Popen(command, cwd=REPOSITORY, stderr=full, env=usual) as process,
     ):
         try:
             eventually(lambda: state(home, "tones")[0] == "1")

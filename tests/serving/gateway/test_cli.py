@@ -16,10 +16,10 @@ from serving.gateway.launcher import start_gateway
 from serving.gateway.options import GatewayOptions
 from serving.options import UsageError
 from serving.readiness import is_ready
+from tests.edge_client.waiting import eventually
 from tests.serving.exchange import send
 from tests.serving.gateway.clips import body
 from tests.serving.gateway.fake_backend import FakeBackend
-from tests.serving.gateway.test_faults import until
 
 LIMIT_S = 120
 NOWHERE = ("--backend", "http://127.0.0.1:9", "--patience", "0", "--port", "0")
@@ -120,7 +120,7 @@ def test_patience_and_sigterm_end_the_first_look(tmp_path, backend):
     command = (sys.executable, "-m", "serving.gateway", "--backend", backend.url, "--port", "0")
     options = ("--timeout", "60", "--log-file", str(tmp_path / "log"))
     process = subprocess.Popen([*command, *options, "--patience", "60"])
-    until(lambda: bool(backend.behaviour.calls))
+    eventually(lambda: bool(backend.behaviour.calls))
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
     said = refused(gateway(*command[3:], *options, "--patience", "0.5"))

@@ -22,11 +22,11 @@ from serving.gateway.auth import TOKEN_VARIABLE
 from serving.gateway.body import LONG_BODY_BYTES
 from serving.gateway.launcher import start_gateway
 from serving.gateway.options import GatewayOptions
+from tests.edge_client.waiting import eventually
 from tests.serving.exchange import Answer, send
 from tests.serving.gateway.clips import body, clip, course_body
 from tests.serving.gateway.conftest import MAX_BYTES
 from tests.serving.gateway.fake_backend import LABELS, FakeBackend
-from tests.serving.gateway.test_faults import until
 
 JSON, CBOR = "application/senml+json", "application/senml+cbor"
 CLASSIFY = "/v1/classify"
@@ -164,7 +164,7 @@ def test_a_request_id_is_taken_over_or_made_and_stands_in_the_log(gateway, backe
     assert made.json["request_id"] == made.headers["x-request-id"]
     assert len(made.json["request_id"]) == 32
     # The line is written after the answer.
-    until(lambda: made.json["request_id"] in gateway_log.read_text())
+    eventually(lambda: made.json["request_id"] in gateway_log.read_text())
     lines = [json.loads(line) for line in gateway_log.read_text().splitlines()]
     by_id = {line["request_id"]: line for line in lines if "request_id" in line}
     assert by_id["pi-7.a_B"]["status"] == 200
@@ -229,7 +229,7 @@ def test_features_follow_the_version_of_the_model(gateway, backend):
     def described() -> str:
         return send(gateway, "GET", "/v1/description").json.get("specification", "")
 
-    until(lambda: described() == old.specification)
+    eventually(lambda: described() == old.specification)
     data = b"\2" * size
     taken = post(gateway, _features(old.specification, data), Content_Type=CBOR)
     assert taken.json["label"] == LABELS[2]
@@ -242,7 +242,7 @@ def test_features_follow_the_version_of_the_model(gateway, backend):
     backend.behaviour.version = 3
     # Whether or not the gateway has noticed by now.
     assert post(gateway, _features(old.specification, data)).status == 409
-    until(lambda: described() == new.specification)
+    eventually(lambda: described() == new.specification)
     assert post(gateway, _features(new.specification, data)).status == 200
 
 
