@@ -91,6 +91,7 @@ def _tests(userland: Userland, say) -> bool:
         "-n2",
         "--dist=loadfile",
         "--timeout=900",
+        "--hypothesis-profile=ci",  # no health check of how fast examples come
         "-k",
         f"not ({' or '.join(outside)})",
     ]
