@@ -31,6 +31,7 @@ from components.progress import progress
 from components.version import read_version
 from edge_client.audio import fit_clip, read_wav
 from edge_client.bundle import Deferral, read_bundle
+from edge_client.cli.messages import native_silence
 from edge_client.cli.parser import OneLineParser
 from edge_client.deferral.policies import doubts
 from edge_client.predictor import AudioPredictor
@@ -137,7 +138,8 @@ def official(data: Path, split: str, labels: tuple[str, ...]) -> Clips:
 def measure(data: Path, name: str) -> Measured:
     """Asks both models for every official clip; the test clips last, and once each payload."""
     bundle = read_bundle(MODELS / f"{name}.bundle")
-    little = AudioPredictor(bundle, name)
+    with native_silence():
+        little = AudioPredictor(bundle, name)
     folder = max((MODELS / "big").iterdir(), key=lambda version: int(version.name))
 
     def ask(clips: Clips, payload: str, title: str) -> Pair:

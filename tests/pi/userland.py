@@ -14,7 +14,7 @@ from tests.pi.process import APART, COMMAND_S, PiError, checked, run
 PACKAGES = ("ca-certificates", "python3", "python3-venv")
 TOOLS = {"debootstrap": "debootstrap", "qemu-aarch64-static": "qemu-user-static"}
 # A Raspberry Pi 4's processor. By itself QEMU emulates all extensions there are: what a Pi has not
-# (OpenBLAS takes other ways there, one of which warns of sums that are right), and ten times slower.
+# (OpenBLAS then takes other ways, one of which warns of sums that are right), and ten times slower.
 _PROCESSOR = {"QEMU_CPU": "cortex-a72"}
 _BUILD_S = 3600.0
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")

@@ -28,6 +28,7 @@ from tuf.api.metadata import (
 )
 
 from edge_client.bundle import bundle_bytes
+from edge_client.cli.messages import native_silence
 from edge_client.fleet.channel import ChannelState
 from edge_client.fleet.enrolment import EnrolledModel, Enrolment, write_enrolment
 from edge_client.fleet.installed.home import Home
@@ -40,7 +41,8 @@ TOP = ("root", "targets", "snapshot", "timestamp")
 
 @functools.cache
 def _parts():
-    return tiny.keyword_parts()
+    with native_silence():  # benchmarks use this too
+        return tiny.keyword_parts()
 
 
 def bundle(version, model="tones", **changes):
