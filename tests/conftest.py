@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Read once, when TensorFlow is first imported, so set before any test module is collected:
 # Keras 2 for tfmot and TFX; no GPU, as figures and tests are stated for the CPU.
@@ -14,10 +15,15 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
-# Whoever is started in the background by a shell has Ctrl-C ignored, and hands that on to the
-# programs it starts, some of which the tests interrupt.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Whoever a shell starts in the background, or `nohup` at all, ignores such a signal, and hands that
+# on to the programs it starts, some of which the tests end by it.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, usual)
+
+# How long an example takes is for benchmarks to say.
+settings.register_profile("ml4iot", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ml4iot")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -30,7 +30,7 @@ from edge_client.bundle.manifest import MAX_MODEL_BYTES
 from edge_client.bundle.parse import MAX_MANIFEST_BYTES, parse_manifest
 
 per_function = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -17,7 +17,7 @@ from tests.edge_client import tiny
 PLAIN = Standardisation((0.0,), (1.0,))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_fused_float_inference_is_standardise_then_multiply(seed):
     random = np.random.default_rng(seed)

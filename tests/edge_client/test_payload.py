@@ -60,7 +60,7 @@ def refused(*records, form=Form.JSON):
 
 
 @pytest.mark.parametrize("payload", AUDIO_PAYLOADS)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(audio=CLIPS, rate=st.sampled_from([8000, 16000, 48000]), time=TIMES, source=SOURCES)
 def test_a_recording_arrives_bit_by_bit(payload, audio, rate, time, source):
     got = decode(parse(encode_recording(Recording(audio, rate, time, source), payload)))
@@ -289,7 +289,7 @@ def test_flac_whose_header_promises_more_than_memory_holds():
     assert len(audio) <= MAX_SAMPLES
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.data())
 def test_damaged_flac_gives_audio_or_the_named_error(data):
     whole = bytearray(FLAC)
@@ -372,7 +372,7 @@ def test_without_soundfile_flac_names_what_to_install(monkeypatch):
     assert decode(parse(encode_recording(Recording(CLIP), "pcm-json")))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.sampled_from(["audio", "audio.flac", "features.int8", "x"]),
     st.sampled_from(["", "int16", "float32", "/"]),

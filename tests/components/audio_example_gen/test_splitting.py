@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.audio_example_gen.recordings import Recording
@@ -33,7 +33,6 @@ def split_by_path(recordings: list[Recording]) -> dict[str, str]:
     return {r.path: split for split, chosen in splits.items() for r in chosen}
 
 
-@settings(deadline=None)
 @given(RECORDINGS)
 def test_no_speaker_is_in_two_splits_and_no_recording_is_lost(recordings) -> None:
     splits = assign(recordings, Splitting(), seed=0)
@@ -44,7 +43,6 @@ def test_no_speaker_is_in_two_splits_and_no_recording_is_lost(recordings) -> Non
     )
 
 
-@settings(deadline=None)
 @given(RECORDINGS, RECORDINGS)
 def test_more_recordings_move_nobody(recordings, more) -> None:
     before = split_by_path(recordings)
@@ -53,7 +51,6 @@ def test_more_recordings_move_nobody(recordings, more) -> None:
     assert {path: after[path] for path in before} == before
 
 
-@settings(deadline=None)
 @given(RECORDINGS, st.randoms())
 def test_the_order_of_recordings_does_not_matter(recordings, random) -> None:
     shuffled = list(recordings)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -47,7 +47,6 @@ def test_the_exact_zeros_of_int8_veto_nothing():
     assert np.isfinite(combine("sum", outputs)).all()
 
 
-@settings(deadline=None)
 @given(
     arrays.arrays(
         np.float64, (5, 3, 4), elements=st.floats(0.001, 1, allow_nan=False, allow_infinity=False)

@@ -43,7 +43,7 @@ def refused(body, form=None):
     return str(caught.value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=80))
 @example(b"")
 @example(b"[")
@@ -64,7 +64,7 @@ def test_arbitrary_bytes(body):
         taken_or_refused(body, form)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(JSON)
 def test_arbitrary_json(values):
     body = json.dumps(values).encode()
@@ -75,7 +75,7 @@ def test_arbitrary_json(values):
 FIELDS = st.dictionaries(st.sampled_from(LABELS) | st.text(max_size=3), PLAIN | JSON, max_size=4)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(FIELDS, max_size=4), FIELDS)
 def test_arbitrary_fields(records, base):
     for record in records:
@@ -105,7 +105,7 @@ CBOR = LEAVES | st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.dictionaries(st.integers(-8, 10) | st.text(max_size=3), CBOR), max_size=3))
 def test_arbitrary_cbor(records):
     for record in records:
@@ -113,7 +113,7 @@ def test_arbitrary_cbor(records):
     taken_or_refused(cbor2.dumps(records), Form.CBOR)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_damaged_packs(data):
     records = data.draw(st.lists(RECORDS, min_size=1, max_size=3))
@@ -183,7 +183,6 @@ def test_bad_base64(text):
         assert "SenML[0].vd: " in refused(body)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_base64_of_either_alphabet_padded_or_not(data):
     for encode in (base64.b64encode, base64.urlsafe_b64encode):

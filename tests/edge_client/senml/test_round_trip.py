@@ -19,7 +19,7 @@ WRITTEN = (Record("pi/t", 1.7e9, "Cel", 21.5), Record("pi/h", 1.7e9 + 60, "%RH",
 
 
 @FORMS
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(records=st.lists(RECORDS, min_size=1, max_size=6))
 def test_what_is_written_is_read(form, records):
     body = write(records, form)
@@ -32,7 +32,6 @@ def test_what_is_written_is_read(form, records):
 
 
 @FORMS
-@settings(deadline=None)
 @given(records=st.lists(RECORDS, min_size=1, max_size=4), base=NAMES, cut=st.integers(0, 50))
 def test_a_base_name_is_said_once_and_changes_nothing(form, records, base, cut):
     records = [replace(record, name=base + record.name) for record in records]

@@ -138,7 +138,7 @@ payloads = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(kinds, payloads), max_size=10))
 def test_nothing_that_arrives_raises(tmp_path_factory, messages):
     devices = Devices(tmp_path_factory.mktemp("state"))

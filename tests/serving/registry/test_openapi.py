@@ -30,7 +30,7 @@ _CONFIG = {
         for path in ("/models/{model}/versions/{version}", "/add", "/predict")
     ],
 }
-_FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+_FEW = settings(max_examples=8, suppress_health_check=list(HealthCheck))
 
 # Not fixtures: pytest names a test for each route, and wants to know them before any fixture runs.
 _place = tempfile.TemporaryDirectory(prefix="ml4iot-registry-")

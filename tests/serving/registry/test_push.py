@@ -227,7 +227,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_json_is_metadata_or_refused(filled, data):
     """Single parts of real metadata replaced by anything."""
