@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from types import TracebackType
 from typing import Generic, TypeVar
 
 from edge_client.audio import Float32, Int16
@@ -79,12 +78,7 @@ class ModelInUse(Generic[P]):
     def __enter__(self) -> ModelInUse[P]:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Stops counting."""
         self.close()
 
